@@ -1,0 +1,20 @@
+// Package relay is the worker side: it brings deliveries to the desks in order,
+// and fires deadlines when they come.
+//
+// # Deliveries
+//
+// A delivery waits in a lane, one lane per Handoff. A worker leases a lane,
+// delivers its head, records the outcome, goes on with the next, and releases the
+// lane when it is empty. Within a lane nothing overtakes; lanes do not wait for
+// each other. A worker that dies leaves its lease behind: whoever takes the lane
+// over then knows that the head may have been delivered and treats it as a repeat.
+//
+// Whatever an outcome means for the Handoff (accepted, refused, lost) is
+// committed together with the end of the delivery, so a crash cannot separate them.
+//
+// # Deadlines
+//
+// A deadline is a column of its Handoff. One loop sleeps until the earliest,
+// another replica may fire it at the same moment, and the decision under the
+// Conversation's lock lets exactly one win.
+package relay

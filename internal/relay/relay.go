@@ -1,0 +1,301 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"handoff/internal/desk"
+	"handoff/internal/fault"
+	"handoff/internal/handoff"
+)
+
+// Business is what the relay asks of the use cases.
+type Business interface {
+	DeskAccepted(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery, ref string) error
+	DeskRefused(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery, maybeOpened bool) error
+	DeskLost(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
+	DeskHasEnded(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
+	MessageNotDelivered(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
+	FireDeadline(ctx context.Context, due handoff.Handoff) error
+	Recheck(ctx context.Context, limit int) error
+}
+
+// Store is what the relay reads and writes itself.
+type Store interface {
+	handoff.DeliveryStore
+	Agent(ctx context.Context, id string) (handoff.Agent, error)
+	Connection(ctx context.Context, id string) (handoff.Connection, error)
+	Conversation(ctx context.Context, id string) (handoff.Conversation, error)
+	Event(ctx context.Context, conversationID string, seq int64) (handoff.Event, error)
+	Handoff(ctx context.Context, id string) (handoff.Handoff, error)
+	MessagesBefore(ctx context.Context, conversationID string, upTo int64, limit int) ([]handoff.Event, error)
+	DueHandoffs(ctx context.Context, now time.Time, limit int) ([]handoff.Handoff, time.Time, error)
+}
+
+// Desks gives the desk of a connection, with breaker and metrics around it.
+type Desks interface {
+	For(ctx context.Context, c handoff.Connection) (desk.Desk, error)
+	Describe(kind string) (handoff.DeskDescription, bool)
+}
+
+// Observer counts outcomes.
+type Observer interface {
+	// Delivered is called once per attempt. result is ok, retry, dead, refused or
+	// dropped; waited is the time since the delivery was queued.
+	Delivered(deskKind string, kind handoff.DeliveryKind, result string, waited time.Duration)
+	DeadlineFired(late time.Duration)
+}
+
+// Options configure a Relay. Zero durations take the defaults.
+type Options struct {
+	Store    Store
+	Business Business
+	Desks    Desks
+	Bell     *Bell
+	Observer Observer
+	Log      *slog.Logger
+	Now      func() time.Time
+	Owner    string // unique per process start
+	Workers  int    // lanes delivered at the same time
+
+	Lease   time.Duration // how long a lane is ours without a sign of life; default 30 s
+	Sweep   time.Duration // how often to look without being rung; default 1 s
+	Attempt time.Duration // longest single attempt; default 15 s
+}
+
+// Relay delivers and fires deadlines until it is stopped.
+type Relay struct {
+	Options
+
+	stop    context.CancelFunc
+	attempt context.CancelFunc // cancels the attempts under way
+	loops   sync.WaitGroup
+	lanes   sync.WaitGroup
+	free    chan struct{} // one token per idle worker
+	claims  uint64        // by deliverLoop only
+}
+
+// New builds a Relay; Start begins.
+func New(o Options) *Relay {
+	if o.Lease == 0 {
+		o.Lease = 30 * time.Second
+	}
+	if o.Sweep == 0 {
+		o.Sweep = time.Second
+	}
+	if o.Attempt == 0 {
+		o.Attempt = 15 * time.Second
+	}
+	r := &Relay{Options: o, free: make(chan struct{}, o.Workers)}
+	for range o.Workers {
+		r.free <- struct{}{}
+	}
+	return r
+}
+
+// Start begins the loops. ctx ends everything at once; prefer Stop.
+func (r *Relay) Start(ctx context.Context) {
+	loops, stop := context.WithCancel(ctx)
+	attempts, cancel := context.WithCancel(ctx)
+	r.stop, r.attempt = stop, cancel
+	r.loops.Go(func() { r.deliverLoop(loops, attempts) })
+	r.loops.Go(func() { r.deadlineLoop(loops) })
+	r.loops.Go(func() { r.recheckLoop(loops) })
+}
+
+// Stop claims nothing new, lets the attempts under way end until ctx does, and
+// then cancels them: their lanes are given back, marked as perhaps delivered.
+func (r *Relay) Stop(ctx context.Context) {
+	if r.stop == nil {
+		return
+	}
+	r.stop()
+	r.loops.Wait()
+	done := make(chan struct{})
+	go func() {
+		r.lanes.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	r.attempt()
+	<-done
+}
+
+// deliverLoop claims lanes for idle workers whenever it is rung, a lane becomes
+// ready, or the sweep is due.
+func (r *Relay) deliverLoop(ctx, attempts context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.Bell.deliver:
+		case <-timer.C:
+		}
+		timer.Reset(r.claim(ctx, attempts))
+	}
+}
+
+// claim takes lanes until there are none or no worker is idle, and says how long
+// to sleep.
+func (r *Relay) claim(ctx, attempts context.Context) time.Duration {
+	for {
+		idle := r.takeIdle()
+		if idle == 0 {
+			return r.Sweep // a worker that ends rings the bell
+		}
+		now := r.Now()
+		// An owner of its own for every claim: a lane that was released and claimed again
+		// by this very process must not be finished under the old lease.
+		r.claims++
+		owner := r.Owner + "/" + strconv.FormatUint(r.claims, 36)
+		leases, err := r.Store.ClaimLanes(ctx, owner, now, now.Add(r.Lease), idle)
+		if err != nil {
+			r.giveIdle(idle)
+			if ctx.Err() == nil {
+				r.Log.ErrorContext(ctx, "claiming deliveries failed", "error", err)
+			}
+			return r.Sweep
+		}
+		r.giveIdle(idle - len(leases))
+		for _, lease := range leases {
+			r.lanes.Go(func() {
+				defer func() {
+					r.giveIdle(1)
+					ring(r.Bell.deliver) // more lanes may wait for a worker
+				}()
+				r.runLane(attempts, ctx, lease)
+			})
+		}
+		if len(leases) < idle {
+			return r.untilReady(ctx)
+		}
+	}
+}
+
+func (r *Relay) untilReady(ctx context.Context) time.Duration {
+	next, err := r.Store.NextReady(ctx)
+	if err != nil || next.IsZero() {
+		return r.Sweep
+	}
+	return min(max(next.Sub(r.Now()), time.Millisecond), r.Sweep)
+}
+
+func (r *Relay) takeIdle() int {
+	n := 0
+	for {
+		select {
+		case <-r.free:
+			n++
+		default:
+			return n
+		}
+	}
+}
+
+func (r *Relay) giveIdle(n int) {
+	for range n {
+		r.free <- struct{}{}
+	}
+}
+
+// deadlineBatch bounds how many deadlines are read at once; the rest follow at once.
+const deadlineBatch = 200
+
+// deadlineLoop fires what is due and sleeps until the next deadline, at most a sweep.
+func (r *Relay) deadlineLoop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.Bell.deadline:
+		case <-timer.C:
+		}
+		sleep := r.fireDue(ctx)
+		r.Bell.sleepingUntil(r.Now().Add(sleep))
+		timer.Reset(sleep)
+	}
+}
+
+func (r *Relay) fireDue(ctx context.Context) time.Duration {
+	for {
+		now := r.Now()
+		due, next, err := r.Store.DueHandoffs(ctx, now, deadlineBatch)
+		if err != nil {
+			if ctx.Err() == nil {
+				r.Log.ErrorContext(ctx, "reading deadlines failed", "error", err)
+			}
+			return r.Sweep
+		}
+		failed := r.fireAll(ctx, now, due)
+		if failed || ctx.Err() != nil {
+			return r.Sweep
+		}
+		if len(due) == deadlineBatch {
+			continue
+		}
+		if next.IsZero() {
+			return r.Sweep
+		}
+		return min(max(next.Sub(r.Now()), time.Millisecond), r.Sweep)
+	}
+}
+
+// deadlinesAtOnce bounds the commits that fire deadlines at the same time.
+const deadlinesAtOnce = 8
+
+func (r *Relay) fireAll(ctx context.Context, now time.Time, due []handoff.Handoff) (failed bool) {
+	var (
+		group sync.WaitGroup
+		slots = make(chan struct{}, deadlinesAtOnce)
+		mu    sync.Mutex
+	)
+	for _, h := range due {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			err := r.Business.FireDeadline(ctx, h)
+			switch {
+			case err == nil:
+				r.Observer.DeadlineFired(now.Sub(h.DeadlineAt))
+			case ctx.Err() == nil && !fault.Is(err, fault.NotFound):
+				r.Log.ErrorContext(ctx, "firing a deadline failed", "handoff_id", h.ID, "error", err)
+				mu.Lock()
+				failed = true
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	return failed
+}
+
+// How often unavailable desks are looked at, and how many at a time.
+const (
+	recheckInterval = 5 * time.Second
+	recheckBatch    = 10
+)
+
+func (r *Relay) recheckLoop(ctx context.Context) {
+	ticker := time.NewTicker(recheckInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := r.Business.Recheck(ctx, recheckBatch); err != nil && ctx.Err() == nil {
+				r.Log.WarnContext(ctx, "checking unavailable desks failed", "error", err)
+			}
+		}
+	}
+}
