@@ -1,0 +1,153 @@
+// Package desk is the contract between Handoff and the customer-service systems
+// that it hands chats to, the explicit list of them, and what they share: the
+// HTTP client that refuses private networks, and the wrapper that keeps the
+// service status and breaks the circuit.
+//
+// A desk system lives in its own package below this one and offers a [Driver].
+// A driver declares what the system can do and makes a [Desk] for one configured
+// connection. A Desk only speaks the system's protocol: the relay retries, keeps
+// the order, and decides by the declaration, never by the name.
+package desk
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"handoff/internal/handoff"
+)
+
+// Driver is one desk system.
+type Driver interface {
+	// Describe is the declaration; always the same value.
+	Describe() handoff.DeskDescription
+	// Connect makes the Desk of one connection. It calls nobody; fields have been
+	// checked against the declaration. Its fault names a field ("fields.url").
+	Connect(Settings) (Desk, error)
+}
+
+// Settings are what a driver gets for one connection.
+type Settings struct {
+	ConnectionID string
+	Mode         handoff.Mode
+	Fields       map[string]string // plain and secret ones, defaults filled in
+	HTTP         *http.Client      // guarded; see [NewHTTPClient]
+	Now          func() time.Time
+}
+
+// Desk is one configured connection to a desk system. Implementations are safe
+// for concurrent use and keep no state that a second replica would miss.
+//
+// Errors are *fault.Fault with a Desk… kind, the stage that the request reached,
+// and the wait that the desk asked for. They contain no secret and no text of a
+// person. A cancelled context gives fault.Canceled with the stage.
+type Desk interface {
+	// Verify makes a live check that changes nothing at the desk: is it there, and
+	// does it accept the credentials?
+	Verify(ctx context.Context) error
+	// Open opens a session with the context. The desk has accepted when it returns nil.
+	Open(ctx context.Context, r OpenRequest) (Opened, error)
+	// Send brings one message of the User. A session that the desk no longer has
+	// gives fault.DeskGone.
+	Send(ctx context.Context, r SendRequest) (Sent, error)
+	// Close tells the desk that the session ended on our side. A session that has
+	// already ended there is not an error.
+	Close(ctx context.Context, r CloseRequest) error
+	// Receive authenticates one incoming request over its exact bytes and
+	// translates it. Unknown kinds of events give no event and no error; a bad
+	// signature gives fault.Unauthenticated; garbage gives fault.InvalidInput.
+	Receive(ctx context.Context, r Inbound) ([]handoff.DeskEvent, error)
+}
+
+// TypingSender is offered by desks that declare Typing.
+type TypingSender interface {
+	SendTyping(ctx context.Context, ref string) error
+}
+
+// ReadSender is offered by desks that declare ReadReceipts.
+type ReadSender interface {
+	SendRead(ctx context.Context, ref string) error
+}
+
+// Reconciler is offered by desks that declare OutcomeReadBack: it looks whether an
+// attempt whose outcome is unknown has arrived.
+type Reconciler interface {
+	FindOpened(ctx context.Context, r OpenRequest) (Opened, bool, error)
+	FindSent(ctx context.Context, r SendRequest) (Sent, bool, error)
+}
+
+// Attempt identifies one delivery through all its repeats.
+type Attempt struct {
+	DeliveryID string // the same in every repeat
+	Repeat     bool   // an earlier attempt may have arrived
+	// At is when the thing happened (the message was accepted, the session
+	// requested or ended), the same in every repeat.
+	At time.Time
+}
+
+// OpenRequest asks a desk to open a session.
+type OpenRequest struct {
+	Attempt
+	HandoffID    string
+	AgentID      string
+	ProposedRef  string // 24 hexadecimal digits, unique; for desks without ids of their own
+	Channel      handoff.Channel
+	User         handoff.User // Email is the address to use, fallback included; "" = none
+	EmailGiven   bool         // the address is the User's own, not the fallback
+	Language     string
+	CustomFields map[string]string
+	Note         string
+	Summary      string
+	// Rounds are the last rounds before the newest question, oldest first.
+	Rounds []Round
+	// Question is the newest question of the User; zero when the User has written nothing.
+	Question Text
+}
+
+// Round is one question of the User with the Agent's answer. Either may be empty.
+type Round struct {
+	Question Text
+	Answer   Text
+}
+
+// Text is what somebody wrote, files included.
+type Text struct {
+	Body        string
+	Attachments []handoff.Attachment
+	At          time.Time
+}
+
+// Empty reports whether there is nothing in it.
+func (t *Text) Empty() bool { return t.Body == "" && len(t.Attachments) == 0 }
+
+// Opened is the desk's acceptance.
+type Opened struct {
+	Ref string // the id of the session at the desk
+}
+
+// SendRequest brings a message of the User.
+type SendRequest struct {
+	Attempt
+	Ref  string
+	Text Text
+}
+
+// Sent is the desk's receipt.
+type Sent struct {
+	ID string // the desk's id of the message, "" where it has none
+}
+
+// CloseRequest tells why the session ended on our side.
+type CloseRequest struct {
+	Attempt
+	Ref    string
+	Reason handoff.CloseReason
+}
+
+// Inbound is one request that came in for a connection.
+type Inbound struct {
+	Path       string // below the receiving address, without a leading slash
+	Header     http.Header
+	Body       []byte // exactly as received
+	ReceivedAt time.Time
+}

@@ -1,0 +1,212 @@
+package desktest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"handoff/internal/desk"
+	"handoff/internal/fault"
+	"handoff/internal/handoff"
+)
+
+var plainRules = []rule{
+	{name: "describes itself", check: describesItself},
+	{name: "declares what it implements", check: declaresWhatItImplements},
+	{name: "connects without a call", calls: true, check: connectsWithoutACall},
+	{name: "verify changes nothing", check: verifyChangesNothing},
+	{name: "open answers with an id", check: openAnswersWithAnID},
+	{name: "open brings the context", calls: true, check: openBringsTheContext},
+	{name: "messages keep their order", calls: true, check: messagesKeepTheirOrder},
+	{name: "files arrive", calls: true, check: filesArrive},
+	{name: "close arrives for every reason", calls: true, check: closeArrives},
+	{name: "a repeat can be recognised", calls: true, check: repeatCanBeRecognised},
+	{name: "garbage gives no event", check: garbageGivesNoEvent},
+}
+
+func describesItself(t tester, b *bench) {
+	d := b.description
+	require.Equal(t, d, b.h.Driver.Describe(), "the declaration is always the same")
+	require.Regexp(t, `^[a-z][a-z0-9_]*$`, d.Kind)
+	require.NotEmpty(t, d.Title)
+	require.NotEmpty(t, d.Modes)
+	require.True(t, d.Supports(b.h.Mode))
+	require.NotEmpty(t, d.Steps)
+	require.Contains(t, []handoff.UnknownOutcome{handoff.OutcomeIdempotent, handoff.OutcomeReadBack, handoff.OutcomeRepeatMarked}, d.Unknown)
+	require.GreaterOrEqual(t, d.MaxTextRunes, 0)
+	names := map[string]bool{}
+	for _, f := range d.Fields {
+		require.False(t, names[f.Name], "field %s is declared twice", f.Name)
+		names[f.Name] = true
+		require.NotEmpty(t, f.Label, f.Name)
+		if f.Default != "" {
+			require.False(t, f.Secret || f.Required, "field %s: a default makes no sense", f.Name)
+		}
+		if len(f.Options) > 0 && f.Default != "" {
+			require.Contains(t, f.Options, f.Default)
+		}
+	}
+	for _, kind := range []handoff.DeliveryKind{handoff.DeliverOpen, handoff.DeliverMessage, handoff.DeliverClose} {
+		p := d.RetryFor(kind)
+		require.GreaterOrEqual(t, p.Attempts, 1, kind)
+		require.Positive(t, p.Base, kind)
+		require.GreaterOrEqual(t, p.Max, p.Base, kind)
+	}
+}
+
+func declaresWhatItImplements(t tester, b *bench) {
+	for _, d := range []desk.Desk{b.bare, b.desk} {
+		_, typing := desk.As[desk.TypingSender](d)
+		require.Equal(t, b.description.Typing, typing, "Typing and TypingSender")
+		_, read := desk.As[desk.ReadSender](d)
+		require.Equal(t, b.description.ReadReceipts, read, "ReadReceipts and ReadSender")
+		_, readsBack := desk.As[desk.Reconciler](d)
+		require.Equal(t, b.description.Unknown == handoff.OutcomeReadBack, readsBack, "OutcomeReadBack and Reconciler")
+	}
+}
+
+func connectsWithoutACall(t tester, b *bench) {
+	require.Empty(t, b.arrived())
+}
+
+func verifyChangesNothing(t tester, b *bench) {
+	require.NoError(t, b.desk.Verify(t.Context()))
+	if b.fake != nil {
+		require.Empty(t, b.fake.Received())
+		require.NotEmpty(t, b.arrived(), "a live check asks the desk")
+	}
+}
+
+func openAnswersWithAnID(t tester, b *bench) {
+	b.open(t)
+}
+
+func openBringsTheContext(t tester, b *bench) {
+	long := strings.Repeat("long text 長い文 ", 2_000)
+	for i, c := range []struct {
+		rounds   []desk.Round
+		question string
+		email    string
+	}{
+		{openRequest().Rounds, personalText, personalEmail},
+		{nil, "only a question", personalEmail},
+		{nil, "", ""},
+		{[]desk.Round{{Answer: desk.Text{Body: "a greeting"}}}, "hello", personalEmail},
+		{[]desk.Round{{Question: desk.Text{Body: "客服 🙂 \u202eRTL \"quoted\" <b>&amp;</b> \\n"}, Answer: desk.Text{Body: "多行\ntext\ttab"}}}, "ok?", "客服@example.com"},
+		{[]desk.Round{{Question: desk.Text{Body: long}, Answer: desk.Text{Body: long}}}, "the newest", personalEmail},
+	} {
+		r := openRequest()
+		r.ProposedRef = fmt.Sprintf("68e778000fa31d1ef64f53%02d", i)
+		r.Rounds, r.Question, r.User.Email = c.rounds, desk.Text{Body: c.question}, c.email
+		r.EmailGiven = c.email != ""
+		opened, err := b.desk.Open(t.Context(), r)
+		require.NoError(t, err)
+		calls := b.fake.Received()
+		require.Len(t, calls, i+1, "one session each")
+		got := calls[i]
+		require.Equal(t, Open, got.Operation)
+		require.Equal(t, opened.Ref, got.Ref)
+		if c.email != "" {
+			require.Equal(t, c.email, got.Email)
+		}
+		var texts []string
+		if b.description.History {
+			for _, round := range c.rounds {
+				texts = append(texts, round.Question.Body, round.Answer.Body)
+			}
+		}
+		require.Equal(t, withoutEmpty(append(texts, c.question)), withoutEmpty(got.Texts))
+	}
+}
+
+func withoutEmpty(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func messagesKeepTheirOrder(t tester, b *bench) {
+	ref := b.open(t)
+	texts := []string{"first", "second\nline", "客服 🙂 <b>&amp;</b> \"q\"", strings.Repeat("長", 3_000), " spaces ", "first"}
+	for _, text := range texts {
+		_, err := b.desk.Send(t.Context(), sendRequest(ref, text))
+		require.NoError(t, err)
+	}
+	calls := b.fake.Received()[1:]
+	if b.description.MaxTextRunes == 0 {
+		require.Len(t, calls, len(texts), "one message each")
+	}
+	var got strings.Builder
+	for _, c := range calls {
+		require.Equal(t, Message, c.Operation)
+		require.Equal(t, ref, c.Ref)
+		got.WriteString(strings.Join(c.Texts, ""))
+	}
+	require.Equal(t, strings.Join(texts, ""), got.String())
+}
+
+func filesArrive(t tester, b *bench) {
+	r := sendRequest(b.open(t), "see")
+	r.Text.Attachments = []handoff.Attachment{
+		{URL: "https://files.example.com/a.jpg?x=1&y=2", ContentType: "image/jpeg", Name: "a.jpg"},
+		{URL: "https://files.example.com/b.pdf"},
+	}
+	_, err := b.desk.Send(t.Context(), r)
+	require.NoError(t, err)
+	if b.description.Attachments.ToDesk {
+		return // as files; the desk's own tests know in which form
+	}
+	var texts string
+	for _, c := range b.fake.Received()[1:] {
+		texts += strings.Join(c.Texts, "\n")
+	}
+	for _, a := range r.Text.Attachments {
+		require.Contains(t, texts, a.URL)
+	}
+}
+
+func closeArrives(t tester, b *bench) {
+	for i, reason := range handoff.CloseReasons {
+		ref := b.open(t)
+		require.NoError(t, b.desk.Close(t.Context(), closeRequest(ref, reason)), reason)
+		calls := b.fake.Received()
+		require.Len(t, calls, 2*i+2)
+		require.Equal(t, Call{Operation: Close, Ref: ref}, calls[len(calls)-1])
+	}
+}
+
+// A desk that cannot be asked must be able to drop the repeat: it gets the same bytes.
+func repeatCanBeRecognised(t tester, b *bench) {
+	if b.description.Unknown != handoff.OutcomeRepeatMarked {
+		return
+	}
+	ref := b.open(t)
+	message, closing := sendRequest(ref, "again?"), closeRequest(ref, handoff.ReasonUserEnded)
+	before := len(b.arrived())
+	for _, repeat := range []bool{false, true} {
+		message.Repeat, closing.Repeat = repeat, repeat
+		_, err := b.desk.Send(t.Context(), message)
+		require.NoError(t, err)
+		require.NoError(t, b.desk.Close(t.Context(), closing))
+	}
+	got := b.arrived()[before:]
+	require.Len(t, got, 4)
+	require.Equal(t, got[:2], got[2:])
+}
+
+func garbageGivesNoEvent(t tester, b *bench) {
+	for _, body := range []string{"", "x", "{}", "[]", "null", `"x"`, "{", "\x00\xff", `{"a":` + strings.Repeat("[", 5_000), "a=1&b=2"} {
+		for _, path := range []string{"", "message/receive", "close", "../x"} {
+			events, err := b.desk.Receive(t.Context(), desk.Inbound{Path: path, Body: []byte(body), ReceivedAt: now})
+			require.Empty(t, events, "%.20q at %q", body, path)
+			if err != nil {
+				require.Contains(t, []fault.Kind{fault.InvalidInput, fault.Unauthenticated, fault.NotFound, fault.Unsupported}, fault.KindOf(err))
+			}
+		}
+	}
+}

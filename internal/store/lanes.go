@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+
+	"handoff/internal/fault"
+	"handoff/internal/handoff"
+)
+
+type laneRow struct {
+	Key        string
+	LastSeq    int64
+	DoneSeq    int64
+	ReadyAt    instant
+	LeaseOwner *string
+}
+
+func (laneRow) TableName() string { return "lanes" }
+
+const (
+	isDead = "status = 'DEAD'"
+	isLive = "status <> 'DEAD'"
+)
+
+// errLeaseLost is what a worker gets who comes too late.
+var errLeaseLost = fault.New(fault.Conflict, "the lease of the lane was lost")
+
+// ClaimLanes implements [handoff.DeliveryStore]. The owner must not have been used
+// for an earlier claim, or a worker that lost a lane could finish under the new lease.
+func (s *Store) ClaimLanes(ctx context.Context, owner string, now, until time.Time, limit int) ([]handoff.Lease, error) {
+	var leases []handoff.Lease
+	err := s.write(ctx, func(tx *gorm.DB) error {
+		leases = nil
+		var ready []laneRow
+		if err := tx.Raw("SELECT key, lease_owner FROM lanes WHERE ready_at <= ? ORDER BY ready_at LIMIT ?"+s.dialect.skipLocked, instant(now), limit).
+			Scan(&ready).Error; err != nil || len(ready) == 0 {
+			return err
+		}
+		keys := make([]string, len(ready))
+		for i, l := range ready {
+			keys[i] = l.Key
+			leases = append(leases, handoff.Lease{Lane: l.Key, Owner: owner, Until: micro(until), Abandoned: l.LeaseOwner != nil})
+		}
+		return tx.Exec("UPDATE lanes SET lease_owner = ?, ready_at = ? WHERE key IN (SELECT value FROM "+s.dialect.elements+")",
+			owner, instant(until), encode(keys)).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leases, nil
+}
+
+// NextReady implements [handoff.DeliveryStore].
+func (s *Store) NextReady(ctx context.Context) (time.Time, error) {
+	var at instant
+	err := s.read(ctx).Raw("SELECT min(ready_at) FROM lanes WHERE ready_at IS NOT NULL").Row().Scan(&at)
+	return at.time(), classify(err)
+}
+
+// RenewLease implements [handoff.DeliveryStore].
+func (s *Store) RenewLease(ctx context.Context, l handoff.Lease, until time.Time) (held bool, err error) {
+	err = s.write(ctx, func(tx *gorm.DB) error {
+		changed, err := exec(tx, `UPDATE lanes SET ready_at = $3 WHERE key = $1 AND lease_owner = $2`, l.Lane, l.Owner, instant(until))
+		held = changed == 1
+		return err
+	})
+	return held && err == nil, err
+}
+
+// Head implements [handoff.DeliveryStore].
+func (s *Store) Head(ctx context.Context, lane string) (handoff.Delivery, bool, error) {
+	return head(s.read(ctx), lane)
+}
+
+var headQuery = "SELECT " + columnList[deliveryRow]("") + " FROM deliveries WHERE lane = $1 AND " + isLive + " ORDER BY lane_seq LIMIT 1"
+
+func head(db *gorm.DB, lane string) (handoff.Delivery, bool, error) {
+	var row deliveryRow
+	err := queryRow(db, headQuery, lane).Scan(pointersOf(&row)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return handoff.Delivery{}, false, nil
+	}
+	if err != nil {
+		return handoff.Delivery{}, false, classify(err)
+	}
+	d, err := row.delivery()
+	return d, true, err
+}
+
+// FinishDelivery implements [handoff.DeliveryStore].
+func (s *Store) FinishDelivery(ctx context.Context, f handoff.FinishDelivery, now time.Time) (next handoff.Delivery, more bool, err error) {
+	err = s.underLease(ctx, f.Lane, f.Owner, func(tx *gorm.DB, l *laneRow) error {
+		next, more = handoff.Delivery{}, false
+		if err := endDelivery(tx, &f); err != nil {
+			return err
+		}
+		l.DoneSeq = max(l.DoneSeq, f.LaneSeq)
+		if l.LastSeq > l.DoneSeq {
+			var err error
+			if next, more, err = head(tx, f.Lane); err != nil {
+				return err
+			}
+		}
+		if !more {
+			l.release(instant{})
+		}
+		return nil
+	})
+	if errors.Is(err, errLeaseLost) {
+		return handoff.Delivery{}, false, nil
+	}
+	if err != nil {
+		return handoff.Delivery{}, false, err
+	}
+	return next, more, nil
+}
+
+// endDelivery removes a delivery or keeps it as dead. One that was removed before,
+// because nobody wanted it any more, is no error.
+func endDelivery(tx *gorm.DB, f *handoff.FinishDelivery) error {
+	if f.Dead == nil {
+		_, err := exec(tx, `DELETE FROM deliveries WHERE lane = $1 AND lane_seq = $2`, f.Lane, f.LaneSeq)
+		return err
+	}
+	return recordFailure(tx, f, handoff.DeliveryDead, f.Dead)
+}
+
+func recordFailure(tx *gorm.DB, f *handoff.FinishDelivery, status handoff.DeliveryStatus, failed *handoff.Delivery) error {
+	row := newDeliveryRow(failed)
+	if err := storable(&row); err != nil {
+		return err
+	}
+	_, err := exec(tx, `UPDATE deliveries SET status = $3, attempts = $4, last_error = $5, last_error_kind = $6, last_error_at = $7
+		WHERE lane = $1 AND lane_seq = $2`,
+		f.Lane, f.LaneSeq, string(status), row.Attempts, row.LastError, row.LastErrorKind, row.LastErrorAt)
+	return err
+}
+
+// PostponeDelivery implements [handoff.DeliveryStore]. Conflict when the lease was lost.
+func (s *Store) PostponeDelivery(ctx context.Context, f handoff.FinishDelivery, retryAt time.Time, failed handoff.Delivery) error {
+	return s.underLease(ctx, f.Lane, f.Owner, func(tx *gorm.DB, l *laneRow) error {
+		l.release(instant(retryAt))
+		return recordFailure(tx, &f, handoff.DeliveryFailed, &failed)
+	})
+}
+
+// ReleaseLane implements [handoff.DeliveryStore]. A lease that was lost is no error:
+// the lane is not the caller's either way.
+func (s *Store) ReleaseLane(ctx context.Context, lane, owner string, now time.Time) error {
+	err := s.underLease(ctx, lane, owner, func(tx *gorm.DB, l *laneRow) error {
+		_, more, err := head(tx, lane)
+		if err != nil {
+			return err
+		}
+		l.release(instant{})
+		if more {
+			l.ReadyAt = instant(now)
+		}
+		return nil
+	})
+	if errors.Is(err, errLeaseLost) {
+		return nil
+	}
+	return err
+}
+
+// DropLane implements [handoff.DeliveryStore]: dead letters stay. Conflict when the
+// lease was lost.
+func (s *Store) DropLane(ctx context.Context, lane, owner string) error {
+	return s.underLease(ctx, lane, owner, func(tx *gorm.DB, l *laneRow) error {
+		l.release(instant{})
+		l.DoneSeq = l.LastSeq
+		return removeLive(tx, lane)
+	})
+}
+
+// underLease runs fn while the lane is locked and the owner's, and writes the lane
+// as fn leaves it. errLeaseLost when it is somebody else's.
+func (s *Store) underLease(ctx context.Context, lane, owner string, fn func(tx *gorm.DB, l *laneRow) error) error {
+	return s.write(ctx, func(tx *gorm.DB) error {
+		l, err := lockLane(tx, lane, s.dialect.forUpdate)
+		if fault.Is(err, fault.NotFound) || (err == nil && orEmpty(l.LeaseOwner) != owner) {
+			return errLeaseLost
+		}
+		if err != nil {
+			return err
+		}
+		if err := fn(tx, &l); err != nil {
+			return err
+		}
+		_, err = exec(tx, `UPDATE lanes SET last_seq = $2, done_seq = $3, ready_at = $4, lease_owner = $5 WHERE key = $1`,
+			l.Key, l.LastSeq, l.DoneSeq, l.ReadyAt, l.LeaseOwner)
+		return err
+	})
+}
+
+// release ends the lease; the lane is ready again at the given time, zero = when
+// something is queued.
+func (l *laneRow) release(readyAt instant) {
+	l.LeaseOwner, l.ReadyAt = nil, readyAt
+}
+
+var laneQuery = "SELECT " + columnList[laneRow]("") + " FROM lanes WHERE key = $1"
+
+// lockLane reads a lane and keeps everybody else from it until the transaction ends.
+func lockLane(tx *gorm.DB, key, forUpdate string) (laneRow, error) {
+	var l laneRow
+	err := queryRow(tx, laneQuery+forUpdate, key).Scan(pointersOf(&l)...)
+	return l, missing(err, "lane")
+}
+
+// emptyLane removes what is not dead, also what is under way: the lease stays, and
+// its worker finds the lane empty. Raising last_seq tells whoever waits for the lock.
+func emptyLane(tx *gorm.DB, key string) error {
+	if _, err := exec(tx, `UPDATE lanes SET last_seq = last_seq + 1, done_seq = last_seq + 1,
+		ready_at = CASE WHEN lease_owner IS NULL THEN NULL ELSE ready_at END WHERE key = $1`, key); err != nil {
+		return err
+	}
+	return removeLive(tx, key)
+}
+
+func removeLive(tx *gorm.DB, lane string) error {
+	_, err := exec(tx, `DELETE FROM deliveries WHERE lane = $1 AND `+isLive, lane)
+	return err
+}
