@@ -68,6 +68,7 @@ export function createDesk(given = {}) {
   const log = [] // everything that Handoff sent, for tests
   const behaviour = { establish: 'ok', chat: 'ok', close: 'ok', slowMs: 1_000 } // see control()
   let script = options.script
+  let stopped = false
 
   const say = (event, id, text = '') => {
     const short = text.length > 80 ? text.slice(0, 80) + '…' : text
@@ -99,7 +100,8 @@ export function createDesk(given = {}) {
       email: user?.email ?? email ?? null,
       user: user?.user_id ?? user?.anonymous_id ?? null,
       note: message.note ?? null,
-      state: 'waiting',
+      state: 'waiting', // then active, then ended
+      greeted: false,
       transcript: [],
       lastTimestamp: 0,
       sending: Promise.resolve(), // our calls about this session, one after the other
@@ -213,7 +215,7 @@ export function createDesk(given = {}) {
       }
       const final = answer.status !== 0 && answer.status !== 429 && answer.status < 500
       if (final || attempt === retries.length || stopped) return answer
-      await new Promise((resolve) => setTimeout(resolve, retries[attempt]))
+      await new Promise((resolve) => setTimeout(resolve, retries[attempt]).unref())
     }
   }
 
@@ -224,12 +226,11 @@ export function createDesk(given = {}) {
   function operator(session, text) {
     if (script !== 'demo') return
     const name = options.operatorName
-    const leaving = session.state === 'active' && /\b(bye|goodbye|thanks|thank you)\b|謝謝|谢谢|ありがとう/i.test(text)
-    const answer = leaving
-      ? 'You are welcome. Goodbye!'
-      : session.transcript.some((line) => line.from === 'operator')
-        ? `I see: ${text}`
-        : `Hello, this is ${name}. You asked: ${text || '(nothing yet)'}`
+    const leaving = session.greeted && /\b(bye|goodbye|thanks|thank you)\b|謝謝|谢谢|ありがとう/i.test(text)
+    let answer = `I see: ${text}`
+    if (leaving) answer = 'You are welcome. Goodbye!'
+    if (!session.greeted) answer = `Hello, this is ${name}. You asked: ${text || '(nothing yet)'}`
+    session.greeted = true
     const timer = setTimeout(async () => {
       session.timers.delete(timer)
       await reply(session, answer)
@@ -360,7 +361,6 @@ export function createDesk(given = {}) {
 
   // -------------------------------------------------- start and stop
 
-  let stopped = false
   return {
     sessions,
     log,

@@ -31,8 +31,8 @@ type Answer struct {
 // Everything else is a *fault.Fault: Canceled when the caller's context was
 // cancelled, else DeskUnavailable, with the stage that the request reached. A
 // success (2xx) whose body was cut off is MaybeSent. Neither its text nor its
-// cause contains more of the address than scheme and host, or anything that the
-// other side sent.
+// cause contains more of the address than scheme and host, or any part of the
+// answer.
 func Do(client *http.Client, req *http.Request, limit int64) (*Answer, error) {
 	var p progress
 	ctx := httptrace.WithClientTrace(req.Context(), p.trace(repeatable(req)))

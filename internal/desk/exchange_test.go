@@ -75,7 +75,7 @@ func TestStages(t *testing.T) {
 	tlsServer.StartTLS()
 	t.Cleanup(tlsServer.Close)
 	oldTLS := httptest.NewUnstartedServer(http.NotFoundHandler())
-	oldTLS.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // what must be refused
+	oldTLS.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} // what must be refused
 	oldTLS.Config.ErrorLog = silent
 	oldTLS.StartTLS()
 	t.Cleanup(oldTLS.Close)

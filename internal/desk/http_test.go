@@ -89,7 +89,7 @@ func TestNameThatChangesItsMind(t *testing.T) {
 	require.NoError(t, err)
 	var hits atomic.Int32
 	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) })
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler}} //nolint:gosec // a test server
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler}}
 	server.Start()
 	t.Cleanup(server.Close)
 	_, port, err := net.SplitHostPort(listener.Addr().String())
