@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
@@ -151,6 +152,7 @@ func (c *client) receive() string {
 	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(patience)))
 	_, data, err := c.ReadMessage()
 	require.NoError(c.t, err)
+	require.True(c.t, utf8.Valid(data), "a text frame must be UTF-8")
 	return string(data)
 }
 

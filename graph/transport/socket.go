@@ -150,6 +150,9 @@ func (s *socket) receive(kind int, r io.Reader, handle func(message) error) erro
 	case !utf8.Valid(b.Bytes()):
 		return &CloseError{CloseInvalidUTF8, reasonInvalidUTF8}
 	}
+	if string(b.Bytes()) == plainPong {
+		return handle(message{kind: msgPong})
+	}
 	m, err := parseMessage(b.Bytes())
 	if err != nil {
 		s.t.cfg.Logger.Debug("invalid websocket message", "reason", err)
@@ -157,6 +160,11 @@ func (s *socket) receive(kind int, r io.Reader, handle func(message) error) erro
 	}
 	return handle(m)
 }
+
+// plainPong is how clients answer our pings. It is all that most sockets ever
+// send, and spared the parser, whose deep stack would stay with the idle socket
+// until the next garbage collection.
+const plainPong = `{"type":"pong"}`
 
 var errClosing = errors.New("the socket is being closed")
 
@@ -224,7 +232,7 @@ func (s *socket) askOnInit(payload json.RawMessage) (ctx context.Context, expire
 func (s *socket) revoked(ctx context.Context) {
 	closeErr := &CloseError{CloseForbidden, reasonForbidden}
 	errors.As(context.Cause(ctx), &closeErr)
-	s.t.goFor(s, func() { s.close(closeErr.Code, closeErr.Reason) })
+	s.t.during(s, func() { s.close(closeErr.Code, closeErr.Reason) })
 }
 
 // handle acts on a message after the acknowledgement.
@@ -278,31 +286,32 @@ func (s *socket) onControlPong(string) error {
 	return nil
 }
 
-// tick pings the client and closes the socket when its token has expired.
-func (s *socket) tick() {
-	s.t.goFor(s, func() {
-		now := s.t.cfg.Now()
-		next := s.t.cfg.PingInterval
-		if at := s.expiresAt.Load(); at != 0 {
-			left := time.Duration(at - now.UnixNano())
-			if left <= 0 {
-				s.close(CloseForbidden, reasonExpired)
-				return
-			}
-			next = min(next, left)
+// tick runs whenever the timer fires.
+func (s *socket) tick() { s.t.during(s, s.pingOrExpire) }
+
+// pingOrExpire closes the socket if its token has expired, and else pings the
+// client.
+func (s *socket) pingOrExpire() {
+	next := s.t.cfg.PingInterval
+	if at := s.expiresAt.Load(); at != 0 {
+		left := time.Unix(0, at).Sub(s.t.cfg.Now())
+		if left <= 0 {
+			s.close(CloseForbidden, reasonExpired)
+			return
 		}
-		// While somebody else writes, the connection is in use or stalled: the
-		// ping waits for its turn elsewhere than in a queue of goroutines.
-		if s.mu.TryLock() {
-			s.write([]byte(`{"type":"ping"}`))
-			s.mu.Unlock()
-		} else {
-			next = min(next, time.Second)
-		}
-		if !s.closing.Load() {
-			s.timer.Reset(next)
-		}
-	})
+		next = min(next, left)
+	}
+	// While somebody else writes, the connection is in use or stalled: the ping
+	// tries again soon instead of queueing up behind.
+	if s.mu.TryLock() {
+		s.write([]byte(`{"type":"ping"}`))
+		s.mu.Unlock()
+	} else {
+		next = min(next, time.Second)
+	}
+	if !s.closing.Load() {
+		s.timer.Reset(next)
+	}
 }
 
 // pong answers a ping of the client with the same payload.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -74,6 +75,7 @@ func (e *events) next() string {
 	e.t.Helper()
 	data, ok := strings.CutPrefix(e.block(), "event: next\ndata: ")
 	require.True(e.t, ok)
+	require.True(e.t, utf8.ValidString(data))
 	return data
 }
 

@@ -212,7 +212,7 @@ func (t *Websocket) Shutdown(ctx context.Context) error {
 	// One goroutine each: a client that does not read holds up its own close
 	// for closeGrace, and must not hold up another's.
 	for _, s := range open {
-		t.goFor(s, func() { s.close(CloseServiceRestart, reasonRestart) })
+		go t.during(s, func() { s.close(CloseServiceRestart, reasonRestart) })
 	}
 	done := make(chan struct{})
 	go func() {
@@ -269,20 +269,18 @@ func (t *Websocket) remove(s *socket) {
 	t.running.Done()
 }
 
-// goFor runs f in a goroutine that Shutdown waits for, unless the socket has
-// ended.
-func (t *Websocket) goFor(s *socket, f func()) {
+// during runs f, from a goroutine that is not counted, and has Shutdown wait for
+// it; it does nothing if the socket has ended.
+func (t *Websocket) during(s *socket, f func()) {
 	t.mu.Lock()
-	_, ok := t.sockets[s]
-	if ok {
+	_, open := t.sockets[s]
+	if open {
 		t.running.Add(1)
 	}
 	t.mu.Unlock()
-	if ok {
-		go func() {
-			defer t.running.Done()
-			f()
-		}()
+	if open {
+		defer t.running.Done()
+		f()
 	}
 }
 

@@ -154,14 +154,14 @@ func TestOrigin(t *testing.T) {
 		origin  string
 		refused bool
 	}{
-		"no origin":         {nil, "", false},
-		"same host":         {nil, "same", false},
-		"foreign":           {nil, "https://evil.example", true},
-		"null":              {nil, "null", true},
-		"listed":            {[]string{"https://console.example/"}, "https://Console.example", false},
-		"other scheme":      {[]string{"https://console.example"}, "http://console.example", true},
-		"prefix of listed":  {[]string{"https://console.example"}, "https://console.example.evil.example", true},
-		"anything goes":     {[]string{"*"}, "https://evil.example", false},
+		"no origin":          {nil, "", false},
+		"same host":          {nil, "same", false},
+		"foreign":            {nil, "https://evil.example", true},
+		"null":               {nil, "null", true},
+		"listed":             {[]string{"https://console.example/"}, "https://Console.example", false},
+		"other scheme":       {[]string{"https://console.example"}, "http://console.example", true},
+		"prefix of listed":   {[]string{"https://console.example"}, "https://console.example.evil.example", true},
+		"anything goes":      {[]string{"*"}, "https://evil.example", false},
 		"suffix of the host": {nil, "suffix", true},
 	} {
 		t.Run(name, func(t *testing.T) {

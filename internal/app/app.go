@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,12 +81,27 @@ type App struct {
 type Options struct {
 	Log     *slog.Logger
 	Version string
+	Now     func() time.Time // nil = time.Now
+	Pace    Pace
+}
+
+// Pace is how long a process waits for what nobody tells it. Zero durations take
+// the defaults; tests shorten them to see in milliseconds what takes seconds.
+type Pace struct {
+	Sweep   time.Duration // between two looks for deliveries and deadlines
+	Attempt time.Duration // for one call of a desk
+	Lease   time.Duration // before the deliveries of a worker that died are taken over
+	Recheck time.Duration // between two looks for unavailable desks to try again
+	Poll    time.Duration // between two looks for events of other replicas
 }
 
 // New opens the database, brings its schema up to date, and builds every room. It
 // listens, but serves nothing before Start. On an error nothing is left open.
 func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
-	a := &App{config: c, log: o.Log, now: time.Now, version: o.Version, served: make(chan error, 1)}
+	a := &App{config: c, log: o.Log, now: o.Now, version: o.Version, served: make(chan error, 1)}
+	if a.now == nil {
+		a.now = time.Now
+	}
 	defer func() {
 		if err != nil {
 			a.abandon()
@@ -115,7 +131,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		return nil, fmt.Errorf("HANDOFF_ADDR: %w", err)
 	}
 	a.config = c.ListeningOn(a.listener.Addr())
-	return a, a.build(sealer)
+	return a, a.build(sealer, o.Pace)
 }
 
 func (a *App) secretKeys() ([]vault.Key, error) {
@@ -140,7 +156,7 @@ func (a *App) loadAdminToken() (err error) {
 }
 
 // build makes the rooms, from the inside out.
-func (a *App) build(sealer *vault.Vault) (err error) {
+func (a *App) build(sealer *vault.Vault, pace Pace) (err error) {
 	c := a.config
 	a.metrics = metrics.New(a.version)
 	poll := 10 * time.Second // SQLite has one process: no hint gets lost
@@ -148,7 +164,7 @@ func (a *App) build(sealer *vault.Vault) (err error) {
 		poll = time.Second
 	}
 	a.hub = stream.New(stream.Options{
-		Log: a.store, Now: a.now, Logger: a.log.With("part", "stream"), PollInterval: poll,
+		Log: a.store, Now: a.now, Logger: a.log.With("part", "stream"), PollInterval: cmp.Or(pace.Poll, poll),
 		Metrics: stream.Metrics{
 			Subscriptions: func(_ stream.Kind, delta int) { a.metrics.Subscriptions(delta) },
 			Replayed:      func(stream.Cause) { a.metrics.Replayed() },
@@ -171,6 +187,7 @@ func (a *App) build(sealer *vault.Vault) (err error) {
 	a.relay = relay.New(relay.Options{
 		Store: a.store, Business: a.service, Desks: a.catalog, Bell: bell, Observer: a.metrics,
 		Log: a.log.With("part", "relay"), Now: a.now, Owner: uuid.NewString(), Workers: c.RelayWorkers,
+		Lease: pace.Lease, Sweep: pace.Sweep, Attempt: pace.Attempt, Recheck: pace.Recheck,
 	})
 	tokens, err := auth.NewUserTokens(sealer.DeriveAll("user tokens"), a.now)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"handoff/graph"
+	"handoff/internal/auth"
 	"handoff/internal/fault"
 )
 
@@ -181,6 +182,12 @@ func (a *App) authenticated(next http.Handler) http.Handler {
 			w.WriteHeader(f.Kind.HTTPStatus())
 			fmt.Fprintf(w, `{"errors":[{"message":%q,"extensions":{"code":%q,"requestId":%q}}]}`+"\n", f.Public, f.Kind, RequestID(r.Context()))
 			return
+		}
+		if expires := auth.From(ctx).ExpiresAt; !expires.IsZero() {
+			// A stream must not outlive the credential that opened it.
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, expires)
+			defer cancel()
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -3,4 +3,4 @@
 // make panic.
 package testschema
 
-//go:generate go run github.com/99designs/gqlgen generate
+//go:generate go tool gqlgen generate

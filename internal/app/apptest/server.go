@@ -1,0 +1,129 @@
+package apptest
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"handoff/internal/app"
+	"handoff/internal/config"
+)
+
+// Options say how a service in the process of the test differs from the usual.
+type Options struct {
+	Environ map[string]string // on top of [Database.Environ]
+	Clock   *Clock            // nil = time passes by itself
+	Pace    app.Pace          // what is zero is what [Start] says
+}
+
+// Server is a service in the process of the test.
+type Server struct {
+	*Service
+	Log *Log
+
+	database *Database
+	options  Options
+	app      *app.App
+}
+
+// Start runs the service until the test ends. It looks for deliveries and deadlines
+// every 20 ms, for unavailable desks every 50 ms, and for events of other replicas
+// every 100 ms.
+func Start(t testing.TB, d *Database, o Options) *Server {
+	t.Helper()
+	s := &Server{Service: newService(t, d.AdminToken), Log: newLog(), database: d, options: o}
+	s.Start()
+	t.Cleanup(func() {
+		s.Stop()
+		if t.Failed() {
+			t.Logf("log of the service:\n%s", s.Log.tail())
+		}
+	})
+	return s
+}
+
+// Start runs a service that was stopped again, on the same database.
+func (s *Server) Start() {
+	s.t.Helper()
+	environ := s.database.Environ()
+	maps.Copy(environ, s.options.Environ)
+	c, err := config.Load(environ)
+	require.NoError(s.t, err)
+	o := app.Options{Log: app.NewLogger(c, s.Log), Version: "test", Pace: s.options.Pace}
+	orDefault(&o.Pace.Sweep, 20*time.Millisecond)
+	orDefault(&o.Pace.Recheck, 50*time.Millisecond)
+	orDefault(&o.Pace.Poll, 100*time.Millisecond)
+	if s.options.Clock != nil {
+		o.Now = s.options.Clock.Now
+	}
+	s.app, err = app.New(context.Background(), c, o)
+	require.NoError(s.t, err)
+	s.app.Start(context.Background())
+	s.at(s.app.URL())
+}
+
+func orDefault(d *time.Duration, fallback time.Duration) {
+	if *d == 0 {
+		*d = fallback
+	}
+}
+
+// Stop ends the service as SIGTERM would. Stopping twice is fine.
+func (s *Server) Stop() {
+	s.t.Helper()
+	if s.app == nil {
+		return
+	}
+	stopping := s.app
+	s.app = nil
+	require.NoError(s.t, stopping.Stop(context.Background()))
+	s.http.CloseIdleConnections()
+}
+
+// Restart stops the service and runs it again with other variables.
+func (s *Server) Restart(environ map[string]string) {
+	s.t.Helper()
+	s.Stop()
+	merged := maps.Clone(s.options.Environ)
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	maps.Copy(merged, environ)
+	s.options.Environ = merged
+	s.Start()
+}
+
+// Log is everything that a process has written.
+type Log struct {
+	mu      sync.Mutex
+	content bytes.Buffer
+}
+
+func newLog() *Log { return &Log{} }
+
+// Write adds to the log.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.content.Write(p)
+}
+
+// String is what was written so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.content.String()
+}
+
+// tail is the end of the log, for the message of a failure.
+func (l *Log) tail() string {
+	const most = 8 << 10
+	text := l.String()
+	return text[max(0, len(text)-most):]
+}
+
