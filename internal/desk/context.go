@@ -10,12 +10,12 @@ import (
 // messages of a Conversation, given oldest first.
 //
 // A round is what the User wrote until somebody answered, and the answer. The
-// newest question is what the User wrote last; an answer that the Agent gave
-// after it (such as "I will get you a colleague") belongs to no round and is left
-// out. Standard texts of this service are not part of the dialogue. Operators of
-// earlier sessions count as answers, so that the next Operator knows what was said.
-// No rounds are given for rounds <= 0.
-func BuildContext(messages []handoff.Event, rounds int) ([]Round, Text) {
+// newest round is the newest question with what the Agent has answered to it
+// already: mostly nothing or "I will get you a colleague", but a User who asks for
+// a human by a button has read an answer that the Operator must know of. Standard
+// texts of this service are not part of the dialogue. Operators of earlier sessions
+// count as answers, so that the next Operator knows what was said.
+func BuildContext(messages []handoff.Event, rounds int) (before []Round, newest Round) {
 	var all []Round
 	answered := true // so that the first message opens a round
 	for i := range messages {
@@ -37,15 +37,13 @@ func BuildContext(messages []handoff.Event, rounds int) ([]Round, Text) {
 		add(&all[len(all)-1].Answer, m)
 		answered = true
 	}
-	var question Text
-	for i := len(all) - 1; i >= 0; i-- {
-		if !all[i].Question.Empty() {
-			question = all[i].Question
-			all = all[:i]
-			break
-		}
+	if last := len(all) - 1; last >= 0 && !all[last].Question.Empty() {
+		all, newest = all[:last], all[last]
 	}
-	return all[max(len(all)-max(rounds, 0), 0):], question
+	if rounds = max(rounds, 0); len(all) > rounds {
+		all = all[len(all)-rounds:]
+	}
+	return all, newest
 }
 
 func add(t *Text, m *handoff.Event) {

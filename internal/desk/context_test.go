@@ -31,13 +31,13 @@ func dialogue(letters string) []handoff.Event {
 	return log
 }
 
-// show writes rounds and question as "question/answer|question/answer||newest question".
-func show(rounds []Round, question Text) string {
+// show writes rounds and the newest round as "question/answer|question/answer||newest question/answer".
+func show(rounds []Round, newest Round) string {
 	var b strings.Builder
 	for _, r := range rounds {
 		b.WriteString(strings.ReplaceAll(r.Question.Body+"/"+r.Answer.Body+"|", "\n", ","))
 	}
-	return b.String() + "|" + strings.ReplaceAll(question.Body, "\n", ",")
+	return b.String() + strings.ReplaceAll("|"+newest.Question.Body+"/"+newest.Answer.Body, "\n", ",")
 }
 
 func TestBuildContext(t *testing.T) {
@@ -47,32 +47,32 @@ func TestBuildContext(t *testing.T) {
 		rounds int
 		want   string
 	}{
-		{"", 5, "|"},
-		{"U", 5, "|0"},
-		{"UU", 5, "|0,1"},
-		{"UA", 5, "|0"}, // the Agent's "I will get you a colleague" is no answer
-		{"UAA", 5, "|0"},
-		{"UAU", 5, "0/1||2"},
-		{"UAUA", 5, "0/1||2"},
-		{"UUAAUU", 5, "0,1/2,3||4,5"},
-		{"UAUAUAU", 5, "0/1|2/3|4/5||6"},
-		{"UAUAUAU", 3, "0/1|2/3|4/5||6"},
-		{"UAUAUAU", 2, "2/3|4/5||6"},
-		{"UAUAUAU", 1, "4/5||6"},
-		{"UAUAUAU", 0, "|6"},
-		{"UAUAUAU", -1, "|6"},
-		{"A", 5, "/0||"},        // only a greeting
-		{"AAU", 5, "/0,1||2"},   // a greeting, then the question
-		{"AUAU", 1, "1/2||3"},   // the greeting is the round that is cut off first
-		{"UOOU", 5, "0/1,2||3"}, // an Operator of an earlier session
-		{"UAOU", 5, "0/1,2||3"}, // Agent and Operator after one another
-		{"SUSASUS", 5, "1/3||5"},
-		{"S-S", 5, "|"},
-		{"U-U", 5, "|0,2"},
-		{"U-A-U", 5, "0/2||4"},
+		{"", 5, "|/"},
+		{"U", 5, "|0/"},
+		{"UU", 5, "|0,1/"},
+		{"UA", 5, "|0/1"}, // answered, and then a human was asked for
+		{"UAA", 5, "|0/1,2"},
+		{"UAU", 5, "0/1||2/"},
+		{"UAUA", 5, "0/1||2/3"},
+		{"UUAAUU", 5, "0,1/2,3||4,5/"},
+		{"UAUAUAU", 5, "0/1|2/3|4/5||6/"},
+		{"UAUAUAU", 3, "0/1|2/3|4/5||6/"},
+		{"UAUAUAU", 2, "2/3|4/5||6/"},
+		{"UAUAUAU", 1, "4/5||6/"},
+		{"UAUAUAU", 0, "|6/"},
+		{"UAUAUAU", -1, "|6/"},
+		{"A", 5, "/0||/"},        // only a greeting
+		{"AAU", 5, "/0,1||2/"},   // a greeting, then the question
+		{"AUAU", 1, "1/2||3/"},   // the greeting is the round that is cut off first
+		{"UOOU", 5, "0/1,2||3/"}, // an Operator of an earlier session
+		{"UAOU", 5, "0/1,2||3/"}, // Agent and Operator after one another
+		{"SUSASUS", 5, "1/3||5/"},
+		{"S-S", 5, "|/"},
+		{"U-U", 5, "|0,2/"},
+		{"U-A-U", 5, "0/2||4/"},
 	} {
-		rounds, question := BuildContext(dialogue(c.log), c.rounds)
-		require.Equal(t, c.want, show(rounds, question), "%s with %d rounds", c.log, c.rounds)
+		rounds, newest := BuildContext(dialogue(c.log), c.rounds)
+		require.Equal(t, c.want, show(rounds, newest), "%s with %d rounds", c.log, c.rounds)
 	}
 }
 
@@ -100,12 +100,12 @@ func reference(letters string, rounds int) string {
 	}
 	if !strings.Contains(string(who), "U") {
 		if text := run('A'); text != "" && rounds > 0 {
-			return "/" + text + "||"
+			return "/" + text + "||/"
 		}
-		return "|"
+		return "|/"
 	}
-	run('A')
-	out := "|" + run('U')
+	answered := run('A')
+	out := "|" + run('U') + "/" + answered
 	for n := 0; end > 0 && n < rounds; n++ {
 		said := run('A')
 		asked := run('U')
@@ -126,9 +126,9 @@ func TestBuildContextOfEveryShortDialogue(t *testing.T) {
 	require.Len(t, dialogues, (15_625*5-1)/4)
 	for _, letters := range dialogues {
 		for rounds := range 4 {
-			got, question := BuildContext(dialogue(letters), rounds)
-			if want := reference(letters, rounds); want != show(got, question) {
-				require.Equal(t, want, show(got, question), "%s with %d rounds", letters, rounds)
+			got, newest := BuildContext(dialogue(letters), rounds)
+			if want := reference(letters, rounds); want != show(got, newest) {
+				require.Equal(t, want, show(got, newest), "%s with %d rounds", letters, rounds)
 			}
 		}
 	}
@@ -142,7 +142,8 @@ func TestBuildContextKeepsFilesAndTimes(t *testing.T) {
 	log[1].Attachments = []handoff.Attachment{{URL: "https://files.example.com/c"}}
 	log[3].Text = ""
 	log[3].Attachments = []handoff.Attachment{{URL: "https://files.example.com/d"}}
-	rounds, question := BuildContext(log, 5)
+	rounds, newest := BuildContext(log, 5)
+	question := newest.Question
 	require.Equal(t, []Round{{
 		Question: Text{Body: "1", At: start, Attachments: []handoff.Attachment{
 			{URL: "https://files.example.com/a"}, {URL: "https://files.example.com/b"}, {URL: "https://files.example.com/c"},

@@ -102,6 +102,8 @@ type OpenRequest struct {
 	Rounds []Round
 	// Question is the newest question of the User; zero when the User has written nothing.
 	Question Text
+	// Answer is what the Agent has answered to it already; mostly zero.
+	Answer Text
 }
 
 // Round is one question of the User with the Agent's answer. Either may be empty.

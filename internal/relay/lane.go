@@ -186,14 +186,14 @@ func (w *work) openRequest(ctx context.Context, description *handoff.DeskDescrip
 	if err != nil {
 		return desk.OpenRequest{}, err
 	}
-	newest, err := w.Store.MessagesBefore(ctx, w.h.ConversationID, w.h.RequestSeq, min(20+10*w.h.ContextRounds, contextMessages))
+	messages, err := w.Store.MessagesBefore(ctx, w.h.ConversationID, w.h.RequestSeq, min(20+10*w.h.ContextRounds, contextMessages))
 	if err != nil {
 		return desk.OpenRequest{}, err
 	}
-	slices.Reverse(newest)
-	rounds, question := desk.BuildContext(newest, w.h.ContextRounds)
+	slices.Reverse(messages)
+	rounds, newest := desk.BuildContext(messages, w.h.ContextRounds)
 	if !description.History {
-		rounds = nil
+		rounds, newest.Answer = nil, desk.Text{}
 	}
 	user := conversation.User
 	user.Email = w.h.Email
@@ -205,7 +205,7 @@ func (w *work) openRequest(ctx context.Context, description *handoff.DeskDescrip
 		HandoffID: w.h.ID, AgentID: w.h.AgentID, ProposedRef: w.h.DeskRef,
 		Channel: conversation.Channel, User: user, EmailGiven: w.h.Email != "",
 		Language: conversation.Language, CustomFields: conversation.CustomFields,
-		Note: w.h.Note, Summary: w.h.Summary, Rounds: rounds, Question: question,
+		Note: w.h.Note, Summary: w.h.Summary, Rounds: rounds, Question: newest.Question, Answer: newest.Answer,
 	}, nil
 }
 

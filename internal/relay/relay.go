@@ -64,6 +64,7 @@ type Options struct {
 	Lease   time.Duration // how long a lane is ours without a sign of life; default 30 s
 	Sweep   time.Duration // how often to look without being rung; default 1 s
 	Attempt time.Duration // longest single attempt; default 15 s
+	Recheck time.Duration // how often unavailable desks are looked at; default 5 s
 }
 
 // Relay delivers and fires deadlines until it is stopped.
@@ -88,6 +89,9 @@ func New(o Options) *Relay {
 	}
 	if o.Attempt == 0 {
 		o.Attempt = 15 * time.Second
+	}
+	if o.Recheck == 0 {
+		o.Recheck = 5 * time.Second
 	}
 	r := &Relay{Options: o, free: make(chan struct{}, o.Workers)}
 	for range o.Workers {
@@ -279,14 +283,11 @@ func (r *Relay) fireAll(ctx context.Context, now time.Time, due []handoff.Handof
 	return failed
 }
 
-// How often unavailable desks are looked at, and how many at a time.
-const (
-	recheckInterval = 5 * time.Second
-	recheckBatch    = 10
-)
+// recheckBatch bounds how many unavailable desks are looked at in a row.
+const recheckBatch = 10
 
 func (r *Relay) recheckLoop(ctx context.Context) {
-	ticker := time.NewTicker(recheckInterval)
+	ticker := time.NewTicker(r.Recheck)
 	defer ticker.Stop()
 	for {
 		select {

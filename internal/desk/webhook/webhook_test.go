@@ -399,3 +399,15 @@ func TestFilesAreReadInBothForms(t *testing.T) {
 		require.Equal(t, want, got, text)
 	}
 }
+
+// An answer that the User has read before asking for a human stands in the last ANSWER.
+func TestEstablishCarriesTheAnswerToTheNewestQuestion(t *testing.T) {
+	t.Parallel()
+	body := newEstablish(&desk.OpenRequest{
+		Question: desk.Text{Body: "Where is my parcel?"}, Answer: desk.Text{Body: "At the customs office."},
+	}, "", false).Body
+	require.Equal(t, []turn{
+		{MessageType: question, Text: "Where is my parcel?"},
+		{MessageType: answer, Text: "At the customs office."},
+	}, body)
+}

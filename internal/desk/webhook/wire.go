@@ -148,9 +148,9 @@ func newEstablish(r *desk.OpenRequest, email string, extended bool) establish {
 		add(answer, &r.Rounds[i].Answer)
 	}
 	// Receivers read the last QUESTION as the request, so there always is one, and
-	// the documented sample ends with an empty ANSWER.
+	// the documented sample ends with an empty ANSWER: nothing was answered to it.
 	add(question, &r.Question)
-	add(answer, &desk.Text{})
+	add(answer, &r.Answer)
 	if extended {
 		out.ConversationType = conversationTypes[r.Channel]
 		out.UserInfo.UserName = orNull(r.User.Name)
