@@ -64,44 +64,53 @@ func (r *Resolver) ownAgent(ctx context.Context, id string) (handoff.Agent, erro
 // ownConversation gives the Agent of a Conversation of the caller. It rarely costs
 // a query.
 func (r *Resolver) ownConversation(ctx context.Context, id string) (agentID string, err error) {
+	const what = "conversation"
 	if isUser(ctx) && auth.From(ctx).ConversationID != id {
-		return "", fault.Missing("conversation")
+		return "", fault.Missing(what)
 	}
-	agentID, err = r.service.AgentOf(ctx, id)
-	if err == nil && !isUser(ctx) && !owns(ctx, agentID) {
-		return "", fault.Missing("conversation")
+	if agentID, err = r.service.AgentOf(ctx, id); err != nil {
+		return "", missing(err, what)
 	}
-	return agentID, missing(err, "conversation")
+	return agentID, r.own(ctx, isUser(ctx) || owns(ctx, agentID), agentID, what)
 }
 
 // ownHandoff reads a Handoff of the caller.
 func (r *Resolver) ownHandoff(ctx context.Context, id string) (handoff.Handoff, error) {
+	const what = "handoff"
 	h, err := r.service.Handoff(ctx, id)
 	if err != nil {
-		return handoff.Handoff{}, missing(err, "handoff")
+		return handoff.Handoff{}, missing(err, what)
 	}
-	if owns(ctx, h.AgentID) || isUser(ctx) && auth.From(ctx).ConversationID == h.ConversationID {
-		return h, nil
-	}
-	return handoff.Handoff{}, fault.Missing("handoff")
+	mine := owns(ctx, h.AgentID) || isUser(ctx) && auth.From(ctx).ConversationID == h.ConversationID
+	return h, r.own(ctx, mine, h.AgentID, what)
 }
 
 // ownConnection reads a desk connection of the caller.
 func (r *Resolver) ownConnection(ctx context.Context, id string) (handoff.Connection, error) {
+	const what = "desk connection"
 	c, err := r.service.Connection(ctx, id)
-	if err == nil && !owns(ctx, c.AgentID) {
-		return handoff.Connection{}, fault.Missing("desk connection")
+	if err != nil {
+		return handoff.Connection{}, missing(err, what)
 	}
-	return c, missing(err, "desk connection")
+	return c, r.own(ctx, owns(ctx, c.AgentID), c.AgentID, what)
 }
 
 // ownDelivery reads a delivery of the caller.
 func (r *Resolver) ownDelivery(ctx context.Context, id string) (handoff.Delivery, error) {
+	const what = "delivery"
 	d, err := r.service.Delivery(ctx, id)
-	if err == nil && !owns(ctx, d.AgentID) {
-		return handoff.Delivery{}, fault.Missing("delivery")
+	if err != nil {
+		return handoff.Delivery{}, missing(err, what)
 	}
-	return d, missing(err, "delivery")
+	return d, r.own(ctx, owns(ctx, d.AgentID), d.AgentID, what)
+}
+
+// own is the last step: the thing is the caller's, and its Agent was not deleted.
+func (r *Resolver) own(ctx context.Context, mine bool, agentID, what string) error {
+	if !mine {
+		return fault.Missing(what)
+	}
+	return missing(r.service.Reachable(ctx, agentID), what)
 }
 
 // missing gives what does not exist the words of what is not the caller's.

@@ -104,14 +104,14 @@ func TestAgentKeys(t *testing.T) {
 	const revoke = `mutation($id: ID!, $key: ID!) { revokeAgentKey(input: {agentId: $id, keyId: $key}) { agentKey { id revokedAt } } }`
 	gone := a.admin().ok(revoke, vars{"id": g.id, "key": id})
 	require.Equal(t, "2026-03-04T10:00:01Z", gone.text("revokeAgentKey.agentKey.revokedAt"))
+	response := a.as(key).send(keys, vars{"id": g.id}, "application/json")
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "a revoked key stops working at once")
 	a.clock.advance(time.Second)
 	again := a.admin().ok(revoke, vars{"id": g.id, "key": id})
 	require.Equal(t, gone.at("revokeAgentKey.agentKey"), again.at("revokeAgentKey.agentKey"), "revoking twice changes nothing")
 	a.admin().fails(fault.NotFound, revoke, vars{"id": g.id, "key": "key_nobody"})
 
-	response := a.as(key).send(keys, vars{"id": g.id}, "application/json")
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "a revoked key stops working at once")
 	require.Len(t, g.ok(keys, vars{"id": g.id}).list("agent.keys"), 2, "revoked keys stay in the list")
 }
 
@@ -184,9 +184,7 @@ func TestSettings(t *testing.T) {
 		"hours[0].start":        {"hours": []vars{{"kind": "WEEKLY", "weekdays": []string{"MONDAY"}, "start": "9:00", "end": "17:00"}}},
 		"hours":                 {"hours": many(11, weekly("09:00", "17:00"))},
 	} {
-		t.Run(field, func(t *testing.T) { // the last good settings, then one mistake
-			g.refuses(field, update, change(in))
-		})
+		g.refuses(field, update, change(in))
 	}
 	require.Equal(t, before, settings(), "bad input changes nothing")
 
@@ -251,7 +249,7 @@ func TestServiceHours(t *testing.T) {
 	at := g.ok(ask, vars{"id": g.id, "at": "2026-03-09T10:29:59.999999Z"})
 	require.Equal(t, true, at.at("agent.serviceHours.isOpen"))
 	require.Equal(t, "2026-03-09T10:29:59.999999Z", at.text("agent.serviceHours.nextOpening"))
-	g.refuses("at", ask, vars{"id": g.id, "at": "2026-03-09"})
+	g.refuses("at", `query($id: ID!, $at: Time) { agent(id: $id) { serviceHours { isOpen(at: $at) } } }`, vars{"id": g.id, "at": "2026-03-09"})
 
 	g.ok(`mutation($in: UpdateHandoffSettingsInput!) { updateHandoffSettings(input: $in) { agent { id } } }`, vars{"in": vars{
 		"agentId": g.id, "hours": []vars{{"kind": "DATED", "date": "2026-03-01", "start": "09:00", "end": "17:00"}},

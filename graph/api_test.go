@@ -51,6 +51,11 @@ func newAPI(t *testing.T) *api {
 	t.Helper()
 	a := &api{t: t, clock: &clock{now: time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC)}, desk: &testDriver{}, log: &syncBuffer{}}
 	log := slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	t.Cleanup(func() {
+		for _, secret := range []string{"@example.com", "s3cret", "hk_", adminToken} {
+			require.NotContains(t, a.log.String(), secret, "addresses and credentials do not belong in logs")
+		}
+	})
 
 	var err error
 	a.store, err = store.Open(t.Context(), store.Options{

@@ -12,13 +12,14 @@ import (
 // 1,000: one for each value in the answer, counted as if every page were full,
 // and queryCost more for a field that asks the database for each of its objects.
 //
-// The lists of a console (everything below Agent, and the operators' queue) count
-// four rows as one, so that a page of 100 handoffs with their conversations and
-// connections fits. They cannot be nested in each other, so the discount is given
-// once, and an answer has at most four values for each point of the limit.
+// Four rows count as one where full pages are the normal thing. In the lists of a
+// console (those of an Agent, and the operators' queue) they are, so that 100
+// handoffs with their conversations and connections fit; these lists cannot be
+// nested in each other. In the log they are, and the sum is too high anyway: an
+// event has one of four types, but what is selected of all of them is added up.
 const (
-	queryCost   = 3 // a field that asks the database for each object
-	consoleRows = 4 // rows of a console's list that cost one
+	queryCost = 3 // a field that asks the database for each object
+	cheapRows = 4 // so many rows of a console's list, or of the log, cost as one
 )
 
 // Sizes of lists that have no pages, as they usually are.
@@ -27,17 +28,21 @@ const (
 	usualConnections = 4
 	usualNotes       = 10
 	usualTranscript  = 100
+	usualUnanswered  = 10
 )
+
+// returnPackageCost is what reading the human part costs, whatever is selected of it.
+const returnPackageCost = 50
 
 // rows is the cost of a page.
 func rows(first, child int) int { return queryCost + min(max(first, 1), handoff.MaxPageSize)*child }
 
-// consolePage is the cost of a page of a list that a console shows.
-func consolePage(first, child int) int { return queryCost + rows(first, child)/consoleRows }
+// cheapPage is the cost of a page where full pages are the normal thing.
+func cheapPage(first, child int) int { return queryCost + rows(first, child)/cheapRows }
 
-// unpaged is the cost function of a list without pages.
-func unpaged(usual int) func(int) int {
-	return func(child int) int { return queryCost + usual*child }
+// unpaged is the cost function of a list without pages, at a price besides its items.
+func unpaged(price, usual int) func(int) int {
+	return func(child int) int { return price + usual*child }
 }
 
 // one is the cost function of a field with a query of its own.
@@ -48,15 +53,15 @@ func costs() ComplexityRoot {
 	var c ComplexityRoot
 
 	c.Query.Agents = func(child, first int, _ *string) int { return rows(first, child) }
-	c.Query.OperatorQueue = func(child int, _ string, _ *string, first int, _ *string) int { return consolePage(first, child) }
+	c.Query.OperatorQueue = func(child int, _ string, _ *string, first int, _ *string) int { return cheapPage(first, child) }
 
 	c.Agent.Ready = one
 	c.Agent.ServiceStatus = one
-	c.Agent.Keys = unpaged(usualKeys)
-	c.Agent.DeskConnections = unpaged(usualConnections)
-	c.Agent.Handoffs = func(child int, _ *model.HandoffFilter, first int, _ *string) int { return consolePage(first, child) }
-	c.Agent.Conversations = func(child, first int, _ *string) int { return consolePage(first, child) }
-	c.Agent.Deliveries = func(child int, _ *model.DeliveryFilter, first int, _ *string) int { return consolePage(first, child) }
+	c.Agent.Keys = unpaged(queryCost, usualKeys)
+	c.Agent.DeskConnections = unpaged(queryCost, usualConnections)
+	c.Agent.Handoffs = func(child int, _ *model.HandoffFilter, first int, _ *string) int { return cheapPage(first, child) }
+	c.Agent.Conversations = func(child, first int, _ *string) int { return cheapPage(first, child) }
+	c.Agent.Deliveries = func(child int, _ *model.DeliveryFilter, first int, _ *string) int { return cheapPage(first, child) }
 	c.ServiceHours.IsOpen = func(child int, _ *time.Time) int { return queryCost + child }
 	c.ServiceHours.Windows = func(child int, _ hours.Date) int { return queryCost + child }
 	c.ServiceHours.NextOpening = func(child int, _ *time.Time) int { return queryCost + child }
@@ -64,13 +69,15 @@ func costs() ComplexityRoot {
 	c.DeskConnection.Deliveries = func(child int, _ *model.DeliveryStatus, first int, _ *string) int { return rows(first, child) }
 
 	c.Conversation.OpenHandoff = one
-	c.Conversation.Events = func(child int, _ int64, first int) int { return rows(first, child) }
+	c.Conversation.Events = func(child int, _ int64, first int) int { return cheapPage(first, child) }
 	c.Conversation.Handoffs = func(child, first int, _ *string) int { return rows(first, child) }
 
 	c.Handoff.Conversation = one
 	c.Handoff.DeskConnection = one
-	c.Handoff.OperatorNotes = unpaged(usualNotes)
-	c.Handoff.ReturnPackage = unpaged(usualTranscript)
+	c.Handoff.OperatorNotes = unpaged(queryCost, usualNotes)
+	c.Handoff.ReturnPackage = func(child int) int { return returnPackageCost + child }
+	c.ReturnPackage.Transcript = unpaged(1, usualTranscript)
+	c.ReturnPackage.Unanswered = unpaged(1, usualUnanswered)
 	c.Handoff.Deliveries = func(child int, _ *model.DeliveryStatus, first int, _ *string) int { return rows(first, child) }
 	return c
 }

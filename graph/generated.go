@@ -7,10 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"handoff/graph/model"
-	"handoff/graph/scalar"
-	"handoff/internal/hours"
-	"handoff/internal/stream"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -20,6 +16,11 @@ import (
 	"github.com/99designs/gqlgen/graphql/introspection"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"handoff/graph/model"
+	"handoff/graph/scalar"
+	"handoff/internal/hours"
+	"handoff/internal/stream"
 )
 
 // region    ***************************** api!.gotpl *****************************

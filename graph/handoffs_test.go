@@ -122,6 +122,21 @@ func TestProvideEmail(t *testing.T) {
 	require.Equal(t, "mei@example.com", email())
 }
 
+func TestAMessageMayEndTheRequest(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	g := a.newReadyAgent("builtin")
+	conversation := g.start("WIDGET")
+	user := g.userOf(conversation)
+	user.ok(request, vars{"in": vars{"conversationId": conversation}})
+	for range 2 {
+		require.Equal(t, "COLLECTING_EMAIL", user.say(conversation, "why?").text("postUserMessage.handoff.state"))
+	}
+	given := user.say(conversation, "no!")
+	require.Nil(t, given.at("postUserMessage.handoff"), "none is open any more")
+	require.Equal(t, "AGENT", given.text("postUserMessage.control"))
+}
+
 func TestCancelHandoff(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -275,15 +290,8 @@ func TestDeliveries(t *testing.T) {
 	require.Equal(t, posted.at("postUserMessage.message.seq"), one.at("delivery.messageSeq"))
 	require.Equal(t, "the desk is closed", one.text("delivery.lastError"))
 	require.Equal(t, "DESK_REJECTED", one.text("delivery.lastErrorCode"))
-	for _, path := range []string{
-		`query($id: ID!) { at: handoff(id: $id) { deliveries(status: DEAD, first: 1) { nodes { id } pageInfo { hasNextPage } } } }`,
-		`query($id: ID!) { at: deskConnection(id: $id) { deliveries(status: DEAD, first: 1) { nodes { id } pageInfo { hasNextPage } } } }`,
-	} {
-		at := handoffID
-		if path[25:29] == "desk" {
-			at = connection
-		}
-		found := g.ok(path, vars{"id": at})
+	for field, id := range map[string]string{"handoff": handoffID, "deskConnection": connection} {
+		found := g.ok(`query($id: ID!) { at: `+field+`(id: $id) { deliveries(status: DEAD, first: 1) { nodes { id } pageInfo { hasNextPage } } } }`, vars{"id": id})
 		require.Len(t, found.list("at.deliveries.nodes"), 1)
 		require.Equal(t, true, found.at("at.deliveries.pageInfo.hasNextPage"))
 	}

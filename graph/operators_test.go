@@ -53,6 +53,7 @@ func TestBuiltInDesk(t *testing.T) {
 	require.Equal(t, map[string]any{"id": first, "state": "ACTIVE", "connectedAt": "2026-03-04T10:00:01Z"}, posted.at("postOperatorMessage.handoff"))
 	require.Equal(t, posted.at("postOperatorMessage"), g.ok(post, vars{"in": in}).at("postOperatorMessage"), "the same key makes one message")
 	g.refuses("text", post, vars{"in": vars{"handoffId": first, "operator": "Ann"}})
+	g.refuses("operator", post, vars{"in": vars{"handoffId": first, "operator": " ", "text": "Hello"}})
 
 	const end = `mutation($h: ID!, $o: String!) { endOperatorSession(input: {handoffId: $h, operator: $o}) { handoff { state reason } } }`
 	require.Equal(t, "ACTIVE", g.fails(fault.NotAllowedInState, end, vars{"h": first, "o": "Bob"})["state"])

@@ -7,13 +7,14 @@ package graph
 
 import (
 	"context"
+	"time"
+
 	"handoff/graph/model"
 	"handoff/internal/auth"
 	"handoff/internal/fault"
 	"handoff/internal/handoff"
 	"handoff/internal/hours"
 	"handoff/internal/stream"
-	"time"
 )
 
 func (r *agentResolver) Ready(ctx context.Context, obj *model.Agent) (bool, error) {

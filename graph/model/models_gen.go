@@ -4,10 +4,11 @@ package model
 
 import (
 	"fmt"
-	"handoff/internal/hours"
 	"io"
 	"strconv"
 	"time"
+
+	"handoff/internal/hours"
 )
 
 // What a subscriber of a Conversation gets.
