@@ -91,27 +91,15 @@ func TestHintBeforeTurningLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newFakeLog()
 		h := newHub(t, Options{Log: log})
-		h.log = afterEvents{log, func() {
+		log.then(func(string) {
 			if log.count("Events") == 1 {
 				log.commit("conv", 3)
 				h.hinted(Hint{ConversationID: "conv", Seq: 3})
 			}
-		}}
+		})
 		updates := subscribe(t, t.Context(), h, 0, nil)
 		wantSeqs(t, updates, 1, 3)
 	})
-}
-
-// afterEvents does something between reading events and giving them.
-type afterEvents struct {
-	*fakeLog
-	then func()
-}
-
-func (l afterEvents) Events(ctx context.Context, id string, after int64, limit int) ([]handoff.Event, error) {
-	events, err := l.fakeLog.Events(ctx, id, after, limit)
-	l.then()
-	return events, err
 }
 
 // A subscriber that turns live with more than the others have got brings them along.
@@ -162,6 +150,9 @@ func TestBogusHint(t *testing.T) {
 		reads := log.count("Events")
 		time.Sleep(time.Minute)
 		require.Equal(t, reads, log.count("Events"), "still looking for what is not there")
+		log.commit("conv", 1)
+		h.Committed("agent", "conv", log.commit("conv", 1))
+		wantSeqs(t, updates, 4, 5)
 		require.Empty(t, e.reasons)
 	})
 }

@@ -351,14 +351,19 @@ func TestFirstReadFails(t *testing.T) {
 	t.Parallel()
 	down := errors.New("down")
 	log := newFakeLog()
-	log.troubled(func(context.Context, string) error { return down })
 	h := newHub(t, Options{Log: log})
+	stays := watch(t, t.Context(), h, nil)
+	require.Equal(t, "done", next(t, stays))
+	log.troubled(func(context.Context, string) error { return down })
 	_, err := SubscribeConversation(t.Context(), h, "conv", 0, asIs[Update](nil))
 	require.ErrorIs(t, err, down)
 	_, err = SubscribeHandoffs(t.Context(), h, "agent", asIs[*HandoffUpdate](nil))
 	require.ErrorIs(t, err, down)
 	require.Empty(t, h.topics.keys(nil))
-	require.Empty(t, h.boards.keys(nil))
+	b := h.boards.get("agent")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	require.Len(t, b.consoles, 1)
 }
 
 // A log that cannot be read for a while delays; one that stays unreadable ends
@@ -403,6 +408,54 @@ func TestLogFails(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Hints that come while a gap is being read start no second read.
+func TestGapIsReadByOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newFakeLog()
+		h := newHub(t, Options{Log: log, Buffer: 64})
+		updates := subscribe(t, t.Context(), h, 0, nil)
+		synctest.Wait()
+		before := log.count("Events")
+		log.troubled(func(context.Context, string) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		log.commit("conv", 1) // this hint is lost
+		for range 20 {
+			h.Committed("agent", "conv", log.commit("conv", 1))
+		}
+		synctest.Wait()
+		require.Equal(t, before+1, log.count("Events"))
+		wantSeqs(t, updates, 1, 21)
+	})
+}
+
+// A subscription that is over by the time it could turn live does not.
+func TestOverBeforeLive(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"reader", "hub"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newFakeLog()
+				h := newHub(t, Options{Log: log})
+				ctx, cancel := context.WithCancel(t.Context())
+				log.then(func(string) {
+					if how == "reader" {
+						cancel()
+					} else {
+						h.cancel()
+					}
+				})
+				updates := subscribe(t, ctx, h, 0, nil)
+				wantClosed(t, updates)
+				cancel()
+			})
+		})
 	}
 }
 

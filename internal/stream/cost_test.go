@@ -141,6 +141,64 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
+// BenchmarkHandOver is BenchmarkPublish without the scheduler: the publisher
+// itself empties the channels.
+func BenchmarkHandOver(b *testing.B) {
+	const n = 2000
+	b.Run("bare", func(b *testing.B) {
+		var channels []chan Update
+		for range n {
+			channels = append(channels, make(chan Update, defaultBuffer))
+		}
+		e := &handoff.Event{}
+		for b.Loop() {
+			for _, c := range channels {
+				c <- Update{Event: e}
+			}
+			for _, c := range channels {
+				<-c
+			}
+		}
+	})
+	b.Run("conversation", func(b *testing.B) {
+		h := newHub(b, Options{Log: newFakeLog()})
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		var channels []<-chan Update
+		for range n {
+			channels = append(channels, subscribe(b, ctx, h, 0, nil))
+		}
+		settle(b, h, n)
+		seq := int64(0)
+		for b.Loop() {
+			seq++
+			h.Committed("agent", "conv", []handoff.Event{{ConversationID: "conv", Seq: seq}})
+			for _, c := range channels {
+				<-c
+			}
+		}
+	})
+	b.Run("handoffs", func(b *testing.B) {
+		h := newHub(b, Options{Log: newFakeLog()})
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		var channels []<-chan *HandoffUpdate
+		for range n {
+			c := watch(b, ctx, h, nil)
+			<-c // the end of the list
+			channels = append(channels, c)
+		}
+		version := int64(0)
+		for b.Loop() {
+			version++
+			h.HandoffChanged(handoff.Handoff{ID: "a", AgentID: "agent", Version: version})
+			for _, c := range channels {
+				<-c
+			}
+		}
+	})
+}
+
 // BenchmarkCommittedUnwatched is what a commit pays when nobody watches.
 func BenchmarkCommittedUnwatched(b *testing.B) {
 	h := newHub(b, Options{Log: newFakeLog()})

@@ -20,6 +20,7 @@ import (
 type fakeLog struct {
 	mu       sync.Mutex
 	trouble  trouble
+	after    func(call string)
 	logs     map[string][]handoff.Event
 	handoffs map[string]handoff.Handoff
 	calls    map[string]int
@@ -36,6 +37,14 @@ func (l *fakeLog) troubled(f trouble) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.trouble = f
+}
+
+// then sets what is done from now on between reading and giving what was read,
+// with no mutex held.
+func (l *fakeLog) then(f func(call string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.after = f
 }
 
 func newFakeLog() *fakeLog {
@@ -61,7 +70,13 @@ func (l *fakeLog) begin(ctx context.Context, call string) (end func(), err error
 	}
 	l.mu.Lock()
 	l.reading--
-	return l.mu.Unlock, err
+	after := l.after
+	return func() {
+		l.mu.Unlock()
+		if after != nil {
+			after(call)
+		}
+	}, err
 }
 
 func (l *fakeLog) Events(ctx context.Context, id string, after int64, limit int) ([]handoff.Event, error) {

@@ -121,12 +121,12 @@ func TestChangeWhileTheListIsRead(t *testing.T) {
 		log := newFakeLog()
 		log.save("a", handoff.StateWaiting)
 		h := newHub(t, Options{Log: log})
-		h.log = afterList{log, func() {
+		log.then(func(string) {
 			h.HandoffChanged(log.save("a", handoff.StateActive))
 			h.HandoffChanged(log.save("b", handoff.StateRequesting))
 			h.HandoffChanged(log.save("b", handoff.StateWaiting))
 			h.HandoffChanged(log.save("a", handoff.StateClosed))
-		}}
+		})
 		updates := watch(t, t.Context(), h, nil)
 		require.Equal(t, []string{"initial a 1", "done", "a 3", "b 2"}, lines(t, updates, 4))
 		h.HandoffChanged(log.save("b", handoff.StateActive))
@@ -134,18 +134,6 @@ func TestChangeWhileTheListIsRead(t *testing.T) {
 		synctest.Wait()
 		wantNothing(t, updates)
 	})
-}
-
-// afterList does something between reading the list and giving it.
-type afterList struct {
-	*fakeLog
-	then func()
-}
-
-func (l afterList) Handoffs(ctx context.Context, f handoff.HandoffFilter, p handoff.Page) (handoff.List[handoff.Handoff], error) {
-	list, err := l.fakeLog.Handoffs(ctx, f, p)
-	l.then()
-	return list, err
 }
 
 // A console that does not read holds each Handoff once, in its newest state.
@@ -301,6 +289,28 @@ func TestPollFindsWhatOnlyANewcomerKnows(t *testing.T) {
 		newer := watch(t, t.Context(), h, nil)
 		require.Equal(t, []string{"initial a 1", "done"}, lines(t, newer, 2))
 		require.Equal(t, "a 1", next(t, old))
+	})
+}
+
+// A poll that read before a newcomer's list was read does not turn its time back.
+func TestPollOlderThanTheList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newFakeLog()
+		h := newHub(t, Options{Log: sharedLog{log}, PollInterval: time.Second})
+		old := watch(t, t.Context(), h, nil)
+		require.Equal(t, "done", next(t, old))
+		log.save("a", handoff.StateWaiting)
+		var newer <-chan *HandoffUpdate
+		log.then(func(call string) {
+			if call == "HandoffsChangedSince" && newer == nil {
+				log.save("a", handoff.StateActive)
+				newer = watch(t, t.Context(), h, nil)
+				time.Sleep(time.Millisecond) // it gets the list
+			}
+		})
+		require.Equal(t, "a 2", next(t, old))
+		require.Equal(t, []string{"initial a 2", "done", "a 2"}, lines(t, newer, 3))
 	})
 }
 

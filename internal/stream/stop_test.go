@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -83,8 +84,45 @@ func TestStopDuringRead(t *testing.T) {
 		require.ErrorIs(t, h.Stop(ctx), context.Canceled)
 		wantClosed(t, updates)
 		close(deaf)
+		start := time.Now()
 		require.Error(t, <-subscribing)
+		require.Zero(t, time.Since(start), "the read was not cut short")
 		require.NoError(t, h.Stop(t.Context()))
+	})
+}
+
+// leaving is a bus that does something in the middle of Stop.
+type leaving struct{ then func() }
+
+func (leaving) Publish(Hint)                           {}
+func (l leaving) Subscribe(func(Hint)) (cancel func()) { return l.then }
+
+// A reader that falls behind while the hub stops gets no goroutine any more, and
+// no gap.
+func TestFullBufferDuringStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newFakeLog()
+		var h *Hub
+		var updates <-chan Update
+		var console <-chan *HandoffUpdate
+		h = newHub(t, Options{Log: log, Buffer: 1, Bus: leaving{func() {
+			h.Committed("agent", "conv", log.commit("conv", 2))
+			h.HandoffChanged(log.save("a", handoff.StateWaiting))
+			h.HandoffChanged(log.save("b", handoff.StateWaiting))
+			wantSeqs(t, updates, 1, 1)
+			h.Committed("agent", "conv", log.commit("conv", 1))
+		}}})
+		var e, c ending
+		updates, console = subscribe(t, t.Context(), h, 0, &e), watch(t, t.Context(), h, &c)
+		require.Equal(t, "done", next(t, console))
+		synctest.Wait()
+		require.NoError(t, h.Stop(t.Context()))
+		wantClosed(t, updates)
+		e.resync(t)
+		require.Equal(t, "a 1", next(t, console))
+		wantClosed(t, console)
+		c.resync(t)
 	})
 }
 
