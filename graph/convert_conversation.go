@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -8,7 +9,9 @@ import (
 	"handoff/internal/handoff"
 )
 
-func conversation(c handoff.Conversation) *model.Conversation {
+// conversation leaves the custom fields out for its User: the Agent's owner may have
+// put things there that are for Operators.
+func conversation(ctx context.Context, c handoff.Conversation) *model.Conversation {
 	m := &model.Conversation{
 		ID:      c.ID,
 		AgentID: c.AgentID,
@@ -28,6 +31,9 @@ func conversation(c handoff.Conversation) *model.Conversation {
 		OpenHandoffID: c.OpenHandoffID,
 		CreatedAt:     c.CreatedAt,
 		UpdatedAt:     c.UpdatedAt,
+	}
+	if isUser(ctx) {
+		return m
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.CustomFields)) {
 		m.CustomFields = append(m.CustomFields, model.FieldValue{Name: name, Value: c.CustomFields[name]})

@@ -13,7 +13,6 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"handoff/internal/fault"
-	"handoff/internal/stream"
 )
 
 type requestIDKey struct{}
@@ -85,9 +84,6 @@ func present(ctx context.Context, err error) (*gqlerror.Error, slog.Level) {
 	}
 	if f.After > 0 {
 		presented.Extensions["retryAfterSeconds"] = int(math.Ceil(f.After.Seconds()))
-	}
-	if f.Kind == stream.Resync { // normal: a slow reader, or we are stopping
-		return presented, slog.LevelDebug
 	}
 	return presented, f.Kind.LogLevel()
 }

@@ -3027,10 +3027,13 @@ type PageInfo {
 
 "An AI agent that talks to Users. Everything belongs to one Agent."
 type Agent {
+  "Opaque id."
   id: ID!
   "Display name, 1 to 100 characters."
   name: String!
+  "When it was made."
   createdAt: Time!
+  "When it was changed last."
   updatedAt: Time!
   "Whether a handoff could begin now: switched on, a desk active and available. Service hours do not count."
   ready: Boolean!
@@ -3045,33 +3048,40 @@ type Agent {
   "Its links to desks, oldest first."
   deskConnections: [DeskConnection!]! @access(roles: [ADMINISTRATOR, AGENT])
   "Its handoffs, newest request first."
-  handoffs(filter: HandoffFilter, first: Int! = 20, after: String): HandoffConnection! @access(roles: [ADMINISTRATOR, AGENT])
+  handoffs("Only these." filter: HandoffFilter, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): HandoffConnection! @access(roles: [ADMINISTRATOR, AGENT])
   "Its conversations, newest first."
-  conversations(first: Int! = 20, after: String): ConversationConnection! @access(roles: [ADMINISTRATOR, AGENT])
+  conversations("How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): ConversationConnection! @access(roles: [ADMINISTRATOR, AGENT])
   "What is on its way to its desks: pending, failed and dead, newest first. What arrived is not kept."
-  deliveries(filter: DeliveryFilter, first: Int! = 20, after: String): DeliveryConnection! @access(roles: [ADMINISTRATOR, AGENT])
+  deliveries("Only these." filter: DeliveryFilter, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): DeliveryConnection! @access(roles: [ADMINISTRATOR, AGENT])
 }
 
 "A page of Agents."
 type AgentConnection {
+  "The items of the page with their cursors."
   edges: [AgentEdge!]!
+  "The items of the page."
   nodes: [Agent!]!
+  "Where the page ends."
   pageInfo: PageInfo!
 }
 
 "An Agent in a list."
 type AgentEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on behind this item."
   cursor: String!
+  "The item."
   node: Agent!
 }
 
 "A credential of one Agent. The key itself is shown once, when it is created."
 type AgentKey {
+  "Opaque id."
   id: ID!
   "What it is for, 1 to 100 characters."
   name: String!
   "The first characters, to recognise it."
   hint: String!
+  "When it was made."
   createdAt: Time!
   "When it was revoked; null while it works."
   revokedAt: Time
@@ -3131,6 +3141,7 @@ enum EmailPolicy {
 
 "One rule of the service hours."
 type HoursRule {
+  "When it applies, and whether it opens."
   kind: HoursRuleKind!
   "With WEEKLY."
   weekdays: [Weekday!]!
@@ -3144,6 +3155,7 @@ type HoursRule {
 
 "One rule of the service hours."
 input HoursRuleInput {
+  "When it applies, and whether it opens."
   kind: HoursRuleKind!
   "With WEEKLY: at least one, each once."
   weekdays: [Weekday!]
@@ -3167,12 +3179,19 @@ enum HoursRuleKind {
 
 "A day of the week."
 enum Weekday {
+  "Monday."
   MONDAY
+  "Tuesday."
   TUESDAY
+  "Wednesday."
   WEDNESDAY
+  "Thursday."
   THURSDAY
+  "Friday."
   FRIDAY
+  "Saturday."
   SATURDAY
+  "Sunday."
   SUNDAY
 }
 
@@ -3180,7 +3199,9 @@ enum Weekday {
 type NoticeText {
   "BCP 47 tag."
   language: String!
+  "Which standard text."
   notice: Notice!
+  "The text."
   text: String!
 }
 
@@ -3188,6 +3209,7 @@ type NoticeText {
 input NoticeTextInput {
   "BCP 47 tag."
   language: String!
+  "Which standard text."
   notice: Notice!
   "1 to 1,000 characters."
   text: String!
@@ -3227,20 +3249,25 @@ enum Notice {
 
 "The service hours of an Agent, as questions."
 type ServiceHours {
+  "IANA time zone."
   timeZone: String!
   "Whether it is open at the moment (default: now)."
-  isOpen(at: Time): Boolean!
+  isOpen("The moment; default now." at: Time): Boolean!
   "The merged windows of a date in the Agent's time zone, the spill of the night before included."
-  windows(date: Date!): [HoursWindow!]!
+  windows("The date." date: Date!): [HoursWindow!]!
   "The first moment at or after ` + "`" + `after` + "`" + ` (default: now) that is open; null when there is none."
-  nextOpening(after: Time): Time
+  nextOpening("The moment; default now." after: Time): Time
 }
 
 "One merged window of a date: open from ` + "`" + `start` + "`" + ` until just before ` + "`" + `end` + "`" + `."
 type HoursWindow {
+  "First minute."
   start: TimeOfDay!
+  "First minute after it."
   end: TimeOfDay!
+  "When it opens."
   startsAt: Time!
+  "When it closes."
   endsAt: Time!
 }
 
@@ -3258,7 +3285,9 @@ enum Mode {
 type DeskKind {
   "Stable key for ` + "`" + `connectDesk` + "`" + `."
   kind: String!
+  "Name for people."
   title: String!
+  "The modes that it offers."
   modes: [Mode!]!
   "The desk's own messenger, served in DESK_TO_DESK; null where there is none."
   channel: Channel
@@ -3272,9 +3301,13 @@ type DeskKind {
 
 "One input of the connection form."
 type CredentialField {
+  "Name of the field, for ` + "`" + `connectDesk` + "`" + `."
   name: String!
+  "Name for people."
   label: String!
+  "Help for whoever fills it in."
   hint: String!
+  "Whether it must be given."
   required: Boolean!
   "Stored encrypted and never given back."
   secret: Boolean!
@@ -3284,6 +3317,7 @@ type CredentialField {
   options: [String!]!
   "Used when nothing is given; null = nothing."
   default: String
+  "At most this many characters."
   maxLength: Int!
 }
 
@@ -3331,10 +3365,15 @@ enum ServiceStatus {
 
 "An Agent's configured link to one desk in one mode."
 type DeskConnection {
+  "Opaque id."
   id: ID!
+  "The Agent."
   agentId: ID!
+  "Which desk."
   kind: DeskKind!
+  "On which side of the desk the User is."
   mode: Mode!
+  "Display name."
   name: String!
   "Whether new handoffs of its mode use it."
   active: Boolean!
@@ -3342,6 +3381,7 @@ type DeskConnection {
   fields: [FieldValue!]!
   "Names of the secret fields that have a value. Their values are never given back."
   secretsSet: [String!]!
+  "Whether it can take a handoff."
   status: ServiceStatus!
   "When the status was last decided."
   checkedAt: Time
@@ -3349,23 +3389,29 @@ type DeskConnection {
   lastError: String
   "Its code, as in ` + "`" + `extensions.code` + "`" + `."
   lastErrorCode: String
+  "When the newest failure happened."
   lastErrorAt: Time
   "The message receiving addresses to copy into the desk."
   receiveAddresses: [ReceiveAddress!]!
+  "When it was made."
   createdAt: Time!
+  "When it was changed last."
   updatedAt: Time!
   "What is on its way to this desk, newest first."
-  deliveries(status: DeliveryStatus, first: Int! = 20, after: String): DeliveryConnection!
+  deliveries("Only in this status." status: DeliveryStatus, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): DeliveryConnection!
 }
 
 "A field with its value."
 type FieldValue {
+  "Name of the field."
   name: String!
+  "The value."
   value: String!
 }
 
 "A field with its value."
 input FieldValueInput {
+  "The name."
   name: String!
   "Empty removes the value."
   value: String!
@@ -3373,7 +3419,9 @@ input FieldValueInput {
 
 "A message receiving address to copy into the desk."
 type ReceiveAddress {
+  "What it is for."
   label: String!
+  "The address to copy."
   url: String!
 }
 
@@ -3381,16 +3429,27 @@ type ReceiveAddress {
 
 "Where the User talks."
 enum Channel {
+  "The chat widget on a page."
   WIDGET
+  "The chat in an iframe."
   IFRAME
+  "The shared chat page."
   SHARE
+  "A chat UI of the Agent's owner."
   API
+  "WhatsApp."
   WHATSAPP
+  "LINE."
   LINE
+  "Intercom's own messenger."
   INTERCOM
+  "LiveChat's own widget."
   LIVECHAT
+  "Livedesk's own channels."
   LIVEDESK
+  "Zoho SalesIQ's own widget."
   ZOHO_SALESIQ
+  "Sobot's own widget."
   SOBOT
 }
 
@@ -3404,12 +3463,17 @@ enum Control {
 
 "The whole dialogue of one User with one Agent on one Channel."
 type Conversation {
+  "Opaque id."
   id: ID!
+  "The Agent."
   agentId: ID!
+  "Where the User talks."
   channel: Channel!
+  "What is known of the User."
   user: User!
   "BCP 47 tag; null = unknown."
   language: String
+  "For the Operator; empty for Users."
   customFields: [FieldValue!]!
   "Who may speak now."
   control: Control!
@@ -3419,24 +3483,31 @@ type Conversation {
   lastSeq: Int64!
   "The open handoff; null = none."
   openHandoff: Handoff
+  "When it was made."
   createdAt: Time!
+  "When it was changed last."
   updatedAt: Time!
   "The log in order, after a number. Numbers have no gaps."
-  events(after: Int64! = 0, first: Int! = 100): EventPage!
+  events("Number of the last event that you have; 0 = from the beginning." after: Int64! = 0, "How many, from 1 to 100." first: Int! = 100): EventPage!
   "Its handoffs, newest first."
-  handoffs(first: Int! = 20, after: String): HandoffConnection!
+  handoffs("How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): HandoffConnection!
 }
 
 "A page of Conversations."
 type ConversationConnection {
+  "The items of the page with their cursors."
   edges: [ConversationEdge!]!
+  "The items of the page."
   nodes: [Conversation!]!
+  "Where the page ends."
   pageInfo: PageInfo!
 }
 
 "A Conversation in a list."
 type ConversationEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on behind this item."
   cursor: String!
+  "The item."
   node: Conversation!
 }
 
@@ -3446,8 +3517,11 @@ type User {
   id: String
   "Assigned by the channel."
   anonymousId: String
+  "Name of the User."
   name: String
+  "E-mail address."
   email: String
+  "Telephone number."
   phone: String
 }
 
@@ -3467,17 +3541,21 @@ input UserInput {
 
 "A part of a Conversation's log."
 type EventPage {
+  "The items of the page."
   nodes: [Event!]!
   "Number of the last event of the page, to go on from; ` + "`" + `after` + "`" + ` itself for an empty page."
   endSeq: Int64!
+  "Whether there is more."
   hasNextPage: Boolean!
 }
 
 "One entry of a Conversation's log."
 interface Event {
+  "Opaque id."
   id: ID!
   "1, 2, 3 … without gaps per Conversation."
   seq: Int64!
+  "When it happened."
   at: Time!
   "The handoff it belongs to; null = none."
   handoffId: ID
@@ -3485,20 +3563,31 @@ interface Event {
 
 "Who wrote a Message."
 enum Author {
+  "The User."
   USER
+  "The Agent."
   AGENT
+  "A human at the desk."
   OPERATOR
+  "Handoff itself: a standard text."
   SYSTEM
 }
 
 "Somebody wrote."
 type Message implements Event {
+  "Opaque id."
   id: ID!
+  "1, 2, 3 … without gaps per Conversation."
   seq: Int64!
+  "When it happened."
   at: Time!
+  "The handoff."
   handoffId: ID
+  "Who wrote."
   author: Author!
+  "What was written."
   text: String!
+  "The files."
   attachments: [Attachment!]!
   "Which standard text, for SYSTEM messages."
   notice: Notice
@@ -3510,8 +3599,11 @@ type Message implements Event {
 
 "A file that a Message points to."
 type Attachment {
+  "Absolute http or https address."
   url: String!
+  "File name."
   name: String
+  "MIME type."
   contentType: String
   "Size in bytes; null = unknown."
   sizeBytes: Int64
@@ -3531,10 +3623,15 @@ input AttachmentInput {
 
 "A handoff entered a state."
 type HandoffChanged implements Event {
+  "Opaque id."
   id: ID!
+  "1, 2, 3 … without gaps per Conversation."
   seq: Int64!
+  "When it happened."
   at: Time!
+  "The handoff."
   handoffId: ID
+  "The state that it entered."
   state: HandoffState!
   "With CLOSED."
   reason: CloseReason
@@ -3546,19 +3643,29 @@ type HandoffChanged implements Event {
 
 "Who may speak changed."
 type ControlChanged implements Event {
+  "Opaque id."
   id: ID!
+  "1, 2, 3 … without gaps per Conversation."
   seq: Int64!
+  "When it happened."
   at: Time!
+  "The handoff."
   handoffId: ID
+  "Who may speak from here on."
   control: Control!
+  "The epoch from here on."
   epoch: Int64!
 }
 
 "A message of the User did not reach the desk and was given up."
 type DeliveryFailed implements Event {
+  "Opaque id."
   id: ID!
+  "1, 2, 3 … without gaps per Conversation."
   seq: Int64!
+  "When it happened."
   at: Time!
+  "The handoff."
   handoffId: ID
   "Number of the message."
   messageSeq: Int64!
@@ -3566,14 +3673,19 @@ type DeliveryFailed implements Event {
 
 "A sign of life, not stored and without a number."
 type Signal {
+  "Whose sign."
   author: Author!
+  "Which sign."
   kind: SignalKind!
+  "When it happened."
   at: Time!
 }
 
 "Which sign of life."
 enum SignalKind {
+  "Somebody is typing."
   TYPING
+  "Somebody has read what was written."
   READ
 }
 
@@ -3600,7 +3712,9 @@ enum HandoffState {
 
 "Why a handoff ended."
 enum CloseReason {
+  "The User ended it."
   USER_ENDED
+  "The Operator ended it."
   OPERATOR_ENDED
   "Nobody answered in time."
   WAIT_TIMEOUT
@@ -3620,15 +3734,21 @@ enum CloseReason {
 
 "One human-service session inside a Conversation."
 type Handoff {
+  "Opaque id."
   id: ID!
+  "The Agent."
   agentId: ID!
+  "The Conversation."
   conversationId: ID!
+  "The Conversation as it is now."
   conversation: Conversation!
+  "Where the handoff stands."
   state: HandoffState!
   "With CLOSED."
   reason: CloseReason
   "Which kind of desk."
   deskKind: String!
+  "On which side of the desk the User is."
   mode: Mode!
   "The connection it uses; null once that was removed, and for Users."
   deskConnection: DeskConnection
@@ -3644,6 +3764,7 @@ type Handoff {
   summary: String
   "Private notes of Operators at the built-in desk, oldest first; empty for Users."
   operatorNotes: [OperatorNote!]!
+  "When it was requested."
   requestedAt: Time!
   "When the desk accepted."
   acceptedAt: Time
@@ -3651,17 +3772,20 @@ type Handoff {
   waitingSince: Time
   "When an Operator wrote first."
   connectedAt: Time
+  "When it ended."
   closedAt: Time
   "What the next deadline is for; null = none is running."
   deadlineKind: DeadlineKind
+  "When the next deadline is."
   deadlineAt: Time
+  "When it was changed last."
   updatedAt: Time!
   "Grows with every change; drop what is older than what you have."
   version: Int64!
   "What the Agent needs to go on. Only after the end; null before, and for Users."
   returnPackage: ReturnPackage
   "What is on its way to the desk; empty for Users."
-  deliveries(status: DeliveryStatus, first: Int! = 20, after: String): DeliveryConnection!
+  deliveries("Only in this status." status: DeliveryStatus, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): DeliveryConnection!
 }
 
 "What a deadline is for."
@@ -3678,14 +3802,19 @@ enum DeadlineKind {
 
 "A private note of an Operator; the User never sees it."
 type OperatorNote {
+  "Opaque id."
   id: ID!
+  "Who wrote it."
   operator: String!
+  "What the note says."
   text: String!
+  "When it was written."
   at: Time!
 }
 
 "What the Agent needs to go on after the human part."
 type ReturnPackage {
+  "Why it ended."
   reason: CloseReason!
   "One plain sentence for the model's context: the human part is over, and why."
   marker: String!
@@ -3699,23 +3828,33 @@ type ReturnPackage {
 
 "A page of handoffs."
 type HandoffConnection {
+  "The items of the page with their cursors."
   edges: [HandoffEdge!]!
+  "The items of the page."
   nodes: [Handoff!]!
+  "Where the page ends."
   pageInfo: PageInfo!
 }
 
 "A handoff in a list."
 type HandoffEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on behind this item."
   cursor: String!
+  "The item."
   node: Handoff!
 }
 
 "Selects handoffs; what is left out selects everything."
 input HandoffFilter {
+  "In one of these states."
   states: [HandoffState!]
+  "Ended for one of these reasons."
   reasons: [CloseReason!]
+  "Of this Conversation."
   conversationId: ID
+  "Through this desk connection."
   deskConnectionId: ID
+  "At this kind of desk."
   deskKind: String
   "Requested at or after."
   requestedFrom: Time
@@ -3725,6 +3864,7 @@ input HandoffFilter {
 
 "A handoff of an Agent changed, or is open as the subscription begins."
 type HandoffUpdate {
+  "The handoff as it is now."
   handoff: Handoff!
   "True for what was open when the subscription began."
   initial: Boolean!
@@ -3754,78 +3894,99 @@ enum DeliveryKind {
 
 "One outgoing effect that must reach a desk, in order."
 type Delivery {
+  "Opaque id."
   id: ID!
+  "What it brings."
   kind: DeliveryKind!
+  "How far it is."
   status: DeliveryStatus!
+  "The handoff."
   handoffId: ID!
+  "The Conversation."
   conversationId: ID!
+  "The desk connection."
   deskConnectionId: ID!
   "With MESSAGE: number of the message."
   messageSeq: Int64
+  "How often it was tried."
   attempts: Int!
   "The newest failure in plain words."
   lastError: String
+  "Its code, as in ` + "`" + `extensions.code` + "`" + `."
   lastErrorCode: String
+  "When the newest failure happened."
   lastErrorAt: Time
+  "When it was made."
   createdAt: Time!
 }
 
 "A page of deliveries."
 type DeliveryConnection {
+  "The items of the page with their cursors."
   edges: [DeliveryEdge!]!
+  "The items of the page."
   nodes: [Delivery!]!
+  "Where the page ends."
   pageInfo: PageInfo!
 }
 
 "A delivery in a list."
 type DeliveryEdge {
+  "Pass it as ` + "`" + `after` + "`" + ` to go on behind this item."
   cursor: String!
+  "The item."
   node: Delivery!
 }
 
 "Selects deliveries; what is left out selects everything."
 input DeliveryFilter {
+  "In this status."
   status: DeliveryStatus
+  "To this desk connection."
   deskConnectionId: ID
+  "Of this handoff."
   handoffId: ID
 }
 
 # ---------------------------------------------------------------- queries
 
+"What can be read."
 type Query {
   "Who is calling. Answers without a credential too."
   viewer: Viewer!
   "One Agent."
-  agent(id: ID!): Agent! @access(roles: [ADMINISTRATOR, AGENT])
+  agent("Its id." id: ID!): Agent! @access(roles: [ADMINISTRATOR, AGENT])
   "All Agents, newest first."
-  agents(first: Int! = 20, after: String): AgentConnection! @access(roles: [ADMINISTRATOR])
+  agents("How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): AgentConnection! @access(roles: [ADMINISTRATOR])
   "The kinds of desks that can be connected."
   deskKinds: [DeskKind!]! @access(roles: [ADMINISTRATOR, AGENT])
   "The built-in standard texts."
   standardTexts: [NoticeText!]! @access(roles: [ADMINISTRATOR, AGENT])
   "One desk connection."
-  deskConnection(id: ID!): DeskConnection! @access(roles: [ADMINISTRATOR, AGENT])
+  deskConnection("Its id." id: ID!): DeskConnection! @access(roles: [ADMINISTRATOR, AGENT])
   "One Conversation."
-  conversation(id: ID!): Conversation! @access(roles: [ADMINISTRATOR, AGENT, USER])
+  conversation("Its id." id: ID!): Conversation! @access(roles: [ADMINISTRATOR, AGENT, USER])
   "One handoff."
-  handoff(id: ID!): Handoff! @access(roles: [ADMINISTRATOR, AGENT, USER])
+  handoff("Its id." id: ID!): Handoff! @access(roles: [ADMINISTRATOR, AGENT, USER])
   "One delivery."
-  delivery(id: ID!): Delivery! @access(roles: [ADMINISTRATOR, AGENT])
+  delivery("Its id." id: ID!): Delivery! @access(roles: [ADMINISTRATOR, AGENT])
   "The queue of the built-in desk: handoffs that wait for an Operator or are answered by one, the longest waiting first."
-  operatorQueue(agentId: ID!, claimedBy: String, first: Int! = 20, after: String): HandoffConnection! @access(roles: [ADMINISTRATOR, AGENT])
+  operatorQueue("The Agent." agentId: ID!, "Only what this Operator has claimed." claimedBy: String, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): HandoffConnection! @access(roles: [ADMINISTRATOR, AGENT])
 }
 
 # ---------------------------------------------------------------- mutations
 
+"What can be changed."
 type Mutation {
   "Makes an Agent with default settings, handoff switched off."
   createAgent(input: CreateAgentInput!): CreateAgentPayload! @access(roles: [ADMINISTRATOR])
+  "Changes the name of an Agent."
   renameAgent(input: RenameAgentInput!): RenameAgentPayload! @access(roles: [ADMINISTRATOR, AGENT])
   "Ends its open handoffs, then removes the Agent with all that is its own. This cannot be undone."
   deleteAgent(input: DeleteAgentInput!): DeleteAgentPayload! @access(roles: [ADMINISTRATOR])
   "Makes a key. It is shown this once."
   createAgentKey(input: CreateAgentKeyInput!): CreateAgentKeyPayload! @access(roles: [ADMINISTRATOR])
-  "Ends a key: at once on this replica, within two seconds on others."
+  "Ends a key: at once on this replica, within two seconds on others; websockets and streams that it opened, within five seconds."
   revokeAgentKey(input: RevokeAgentKeyInput!): RevokeAgentKeyPayload! @access(roles: [ADMINISTRATOR])
   "Makes a token for the User of one Conversation."
   createUserToken(input: CreateUserTokenInput!): CreateUserTokenPayload! @access(roles: [ADMINISTRATOR, AGENT])
@@ -3883,6 +4044,7 @@ type Mutation {
 
 # ---------------------------------------------------------------- inputs and payloads
 
+"Input of ` + "`" + `createAgent` + "`" + `."
 input CreateAgentInput {
   "1 to 100 characters."
   name: String!
@@ -3890,62 +4052,87 @@ input CreateAgentInput {
   idempotencyKey: String
 }
 
+"Answer of ` + "`" + `createAgent` + "`" + `."
 type CreateAgentPayload {
+  "The Agent as it is now."
   agent: Agent!
 }
 
+"Input of ` + "`" + `renameAgent` + "`" + `."
 input RenameAgentInput {
+  "The Agent."
   agentId: ID!
   "1 to 100 characters."
   name: String!
 }
 
+"Answer of ` + "`" + `renameAgent` + "`" + `."
 type RenameAgentPayload {
+  "The Agent as it is now."
   agent: Agent!
 }
 
+"Input of ` + "`" + `deleteAgent` + "`" + `."
 input DeleteAgentInput {
+  "The Agent."
   agentId: ID!
 }
 
+"Answer of ` + "`" + `deleteAgent` + "`" + `."
 type DeleteAgentPayload {
+  "The Agent that was removed."
   deletedAgentId: ID!
 }
 
+"Input of ` + "`" + `createAgentKey` + "`" + `."
 input CreateAgentKeyInput {
+  "The Agent."
   agentId: ID!
   "What it is for, 1 to 100 characters. An Agent has at most 20 keys that work."
   name: String!
 }
 
+"Answer of ` + "`" + `createAgentKey` + "`" + `."
 type CreateAgentKeyPayload {
+  "The key as it is now, without the secret."
   agentKey: AgentKey!
   "The key itself. It is not stored and cannot be shown again. A lost answer means: revoke it and make another."
   key: String!
 }
 
+"Input of ` + "`" + `revokeAgentKey` + "`" + `."
 input RevokeAgentKeyInput {
+  "The Agent."
   agentId: ID!
+  "The key."
   keyId: ID!
 }
 
+"Answer of ` + "`" + `revokeAgentKey` + "`" + `."
 type RevokeAgentKeyPayload {
+  "The key as it is now, without the secret."
   agentKey: AgentKey!
 }
 
+"Input of ` + "`" + `createUserToken` + "`" + `."
 input CreateUserTokenInput {
+  "The Conversation."
   conversationId: ID!
   "How long it works: from 60 to 86,400, default 3,600."
   lifetimeSeconds: Int! = 3600
 }
 
+"Answer of ` + "`" + `createUserToken` + "`" + `."
 type CreateUserTokenPayload {
+  "The token, for ` + "`" + `Authorization: Bearer` + "`" + `."
   token: String!
+  "When it stops working."
   expiresAt: Time!
 }
 
 "What is left out stays as it is."
 input UpdateHandoffSettingsInput {
+  "The Agent."
   agentId: ID!
   "Switching on needs an active desk connection."
   enabled: Boolean
@@ -3953,6 +4140,7 @@ input UpdateHandoffSettingsInput {
   trigger: String
   "From 5 to 3,600."
   waitTimeoutSeconds: Int
+  "What happens at the wait timeout."
   waitAction: WaitAction
   "From 5 to 86,400."
   sessionTimeoutSeconds: Int
@@ -3966,6 +4154,7 @@ input UpdateHandoffSettingsInput {
   offHoursReply: String
   "From 0 to 50."
   contextRounds: Int
+  "What happens when the e-mail address is unknown."
   emailPolicy: EmailPolicy
   "Empty = the desk's own default."
   fallbackEmail: String
@@ -3975,12 +4164,17 @@ input UpdateHandoffSettingsInput {
   texts: [NoticeTextInput!]
 }
 
+"Answer of ` + "`" + `updateHandoffSettings` + "`" + `."
 type UpdateHandoffSettingsPayload {
+  "The Agent as it is now."
   agent: Agent!
+  "The settings in force."
   settings: HandoffSettings!
 }
 
+"Input of ` + "`" + `connectDesk` + "`" + `."
 input ConnectDeskInput {
+  "The Agent."
   agentId: ID!
   "From ` + "`" + `deskKinds` + "`" + `."
   kind: String!
@@ -3988,6 +4182,7 @@ input ConnectDeskInput {
   mode: Mode
   "Default: the desk's title."
   name: String
+  "The fields of the connection form."
   fields: [FieldValueInput!]! = []
   "Make it the one that new handoffs of its mode use."
   active: Boolean! = true
@@ -3995,51 +4190,73 @@ input ConnectDeskInput {
   idempotencyKey: String
 }
 
+"Answer of ` + "`" + `connectDesk` + "`" + `."
 type ConnectDeskPayload {
+  "The desk connection as it is now."
   deskConnection: DeskConnection!
 }
 
+"Input of ` + "`" + `updateDeskConnection` + "`" + `."
 input UpdateDeskConnectionInput {
+  "The desk connection."
   deskConnectionId: ID!
+  "Display name, 1 to 100 characters."
   name: String
   "A field that is left out keeps its value."
   fields: [FieldValueInput!]! = []
 }
 
+"Answer of ` + "`" + `updateDeskConnection` + "`" + `."
 type UpdateDeskConnectionPayload {
+  "The desk connection as it is now."
   deskConnection: DeskConnection!
 }
 
+"Input of ` + "`" + `verifyDeskConnection` + "`" + `."
 input VerifyDeskConnectionInput {
+  "The desk connection."
   deskConnectionId: ID!
 }
 
+"Answer of ` + "`" + `verifyDeskConnection` + "`" + `."
 type VerifyDeskConnectionPayload {
+  "The desk connection as it is now."
   deskConnection: DeskConnection!
 }
 
+"Input of ` + "`" + `activateDeskConnection` + "`" + `."
 input ActivateDeskConnectionInput {
+  "The desk connection."
   deskConnectionId: ID!
 }
 
+"Answer of ` + "`" + `activateDeskConnection` + "`" + `."
 type ActivateDeskConnectionPayload {
+  "The desk connection as it is now."
   deskConnection: DeskConnection!
 }
 
+"Input of ` + "`" + `disconnectDesk` + "`" + `."
 input DisconnectDeskInput {
+  "The desk connection."
   deskConnectionId: ID!
 }
 
+"Answer of ` + "`" + `disconnectDesk` + "`" + `."
 type DisconnectDeskPayload {
+  "The connection that was removed."
   disconnectedId: ID!
   "The Agent, perhaps switched off now."
   agent: Agent!
 }
 
+"Input of ` + "`" + `startConversation` + "`" + `."
 input StartConversationInput {
   "Default: the Agent of the key."
   agentId: ID
+  "Where the User talks; decides what the User can be asked, and which desk can serve."
   channel: Channel!
+  "What is known of the User."
   user: UserInput
   "BCP 47 tag of the User's language."
   language: String
@@ -4049,11 +4266,15 @@ input StartConversationInput {
   idempotencyKey: String
 }
 
+"Answer of ` + "`" + `startConversation` + "`" + `."
 type StartConversationPayload {
+  "The Conversation as it is now."
   conversation: Conversation!
 }
 
+"Input of ` + "`" + `postUserMessage` + "`" + `."
 input PostUserMessageInput {
+  "The Conversation."
   conversationId: ID!
   "At most 16,000 characters; may be empty with an attachment."
   text: String! = ""
@@ -4063,16 +4284,21 @@ input PostUserMessageInput {
   idempotencyKey: String
 }
 
+"Answer of ` + "`" + `postUserMessage` + "`" + `."
 type PostUserMessagePayload {
+  "The message with its number."
   message: Message!
   "Who answers it: the human side, or the Agent under this epoch."
   control: Control!
+  "Grows by one whenever control changes."
   epoch: Int64!
   "The open handoff; null = none."
   handoff: Handoff
 }
 
+"Input of ` + "`" + `postAgentMessage` + "`" + `."
 input PostAgentMessageInput {
+  "The Conversation."
   conversationId: ID!
   "The epoch that the message was generated under."
   epoch: Int64!
@@ -4084,32 +4310,47 @@ input PostAgentMessageInput {
   idempotencyKey: String
 }
 
+"Answer of ` + "`" + `postAgentMessage` + "`" + `."
 type PostAgentMessagePayload {
+  "The message with its number."
   message: Message!
 }
 
+"Input of ` + "`" + `setEmail` + "`" + `."
 input SetEmailInput {
+  "The Conversation."
   conversationId: ID!
+  "An e-mail address, at most 254 characters."
   email: String!
 }
 
+"Answer of ` + "`" + `setEmail` + "`" + `."
 type SetEmailPayload {
+  "The Conversation as it is now."
   conversation: Conversation!
+  "The handoff as it is now."
   handoff: Handoff
 }
 
+"Input of ` + "`" + `sendSignal` + "`" + `."
 input SendSignalInput {
+  "The Conversation."
   conversationId: ID!
+  "Which sign."
   kind: SignalKind!
   "Whose sign: USER (default) or, not with a User token, OPERATOR."
   author: Author! = USER
 }
 
+"Answer of ` + "`" + `sendSignal` + "`" + `."
 type SendSignalPayload {
+  "Always true: signals are best effort."
   accepted: Boolean!
 }
 
+"Input of ` + "`" + `requestHandoff` + "`" + `."
 input RequestHandoffInput {
+  "The Conversation."
   conversationId: ID!
   "The epoch of the Agent's turn that asks; a turn that has passed fails with STALE_CONTROL. Leave out when the User asks; refused with a User token."
   epoch: Int64
@@ -4147,7 +4388,9 @@ enum HandoffOutcome {
   ENDED
 }
 
+"Answer of ` + "`" + `requestHandoff` + "`" + `."
 type RequestHandoffPayload {
+  "What became of the request."
   outcome: HandoffOutcome!
   "The handoff; null when the request was refused."
   handoff: Handoff
@@ -4159,52 +4402,75 @@ type RequestHandoffPayload {
   detail: String
 }
 
+"Input of ` + "`" + `provideEmail` + "`" + `."
 input ProvideEmailInput {
+  "The Conversation."
   conversationId: ID!
+  "The address; at most 254 characters."
   email: String!
 }
 
+"Answer of ` + "`" + `provideEmail` + "`" + `."
 type ProvideEmailPayload {
+  "The handoff as it is now."
   handoff: Handoff!
 }
 
+"Input of ` + "`" + `cancelHandoff` + "`" + `."
 input CancelHandoffInput {
+  "The Conversation."
   conversationId: ID!
 }
 
+"Answer of ` + "`" + `cancelHandoff` + "`" + `."
 type CancelHandoffPayload {
+  "The handoff as it is now."
   handoff: Handoff!
 }
 
+"Input of ` + "`" + `keepWaiting` + "`" + `."
 input KeepWaitingInput {
+  "The Conversation."
   conversationId: ID!
 }
 
+"Answer of ` + "`" + `keepWaiting` + "`" + `."
 type KeepWaitingPayload {
+  "The handoff as it is now."
   handoff: Handoff!
 }
 
+"Input of ` + "`" + `endHandoff` + "`" + `."
 input EndHandoffInput {
+  "The Conversation."
   conversationId: ID!
   "The call is made for the User (an Agent key only)."
   asUser: Boolean! = false
 }
 
+"Answer of ` + "`" + `endHandoff` + "`" + `."
 type EndHandoffPayload {
+  "The handoff as it is now."
   handoff: Handoff!
 }
 
+"Input of ` + "`" + `claimHandoff` + "`" + `."
 input ClaimHandoffInput {
+  "The handoff."
   handoffId: ID!
   "Name of the Operator, as the User will read it."
   operator: String!
 }
 
+"Answer of ` + "`" + `claimHandoff` + "`" + `."
 type ClaimHandoffPayload {
+  "The handoff as it is now."
   handoff: Handoff!
 }
 
+"Input of ` + "`" + `postOperatorMessage` + "`" + `."
 input PostOperatorMessageInput {
+  "The handoff."
   handoffId: ID!
   "Name of the Operator, as the User will read it."
   operator: String!
@@ -4216,43 +4482,63 @@ input PostOperatorMessageInput {
   idempotencyKey: String
 }
 
+"Answer of ` + "`" + `postOperatorMessage` + "`" + `."
 type PostOperatorMessagePayload {
+  "The message with its number."
   message: Message!
+  "The handoff as it is now."
   handoff: Handoff!
 }
 
+"Input of ` + "`" + `addOperatorNote` + "`" + `."
 input AddOperatorNoteInput {
+  "The handoff."
   handoffId: ID!
+  "Who writes it; 1 to 100 characters."
   operator: String!
   "1 to 16,000 characters."
   text: String!
 }
 
+"Answer of ` + "`" + `addOperatorNote` + "`" + `."
 type AddOperatorNotePayload {
+  "The note as stored."
   note: OperatorNote!
 }
 
+"Input of ` + "`" + `endOperatorSession` + "`" + `."
 input EndOperatorSessionInput {
+  "The handoff."
   handoffId: ID!
+  "Who ends it; must hold the claim, if there is one."
   operator: String!
 }
 
+"Answer of ` + "`" + `endOperatorSession` + "`" + `."
 type EndOperatorSessionPayload {
+  "The handoff as it is now."
   handoff: Handoff!
 }
 
+"Input of ` + "`" + `replayDelivery` + "`" + `."
 input ReplayDeliveryInput {
+  "The delivery."
   deliveryId: ID!
 }
 
+"Answer of ` + "`" + `replayDelivery` + "`" + `."
 type ReplayDeliveryPayload {
+  "The delivery as it is now."
   delivery: Delivery!
 }
 
+"Input of ` + "`" + `replayDeliveries` + "`" + `."
 input ReplayDeliveriesInput {
+  "The desk connection."
   deskConnectionId: ID!
 }
 
+"Answer of ` + "`" + `replayDeliveries` + "`" + `."
 type ReplayDeliveriesPayload {
   "How many will be tried again."
   count: Int!
@@ -4260,18 +4546,19 @@ type ReplayDeliveriesPayload {
 
 # ---------------------------------------------------------------- subscriptions
 
+"What can be followed, over a websocket or SSE."
 type Subscription {
   """
   Everything that happens in a Conversation after an event, in order and without
   gaps, then live. Keep the ` + "`" + `seq` + "`" + ` of the last event and pass it as ` + "`" + `after` + "`" + ` when you
   connect again. An error with the code RESYNC means the same: subscribe again.
   """
-  conversationUpdates(conversationId: ID!, after: Int64! = 0): ConversationUpdate! @access(roles: [ADMINISTRATOR, AGENT, USER])
+  conversationUpdates("The Conversation." conversationId: ID!, "Number of the last event that you have; 0 = from the beginning." after: Int64! = 0): ConversationUpdate! @access(roles: [ADMINISTRATOR, AGENT, USER])
   """
   The handoffs of an Agent for a console: first those that are open, then each
   whenever it changes, by its newest state. After a reconnect it begins anew.
   """
-  handoffUpdates(agentId: ID!): HandoffUpdate! @access(roles: [ADMINISTRATOR, AGENT])
+  handoffUpdates("The Agent." agentId: ID!): HandoffUpdate! @access(roles: [ADMINISTRATOR, AGENT])
 }
 `, BuiltIn: false},
 }

@@ -29,6 +29,9 @@ func TestEveryMistakeHasACode(t *testing.T) {
 		{`mutation($c: Channel!) { startConversation(input: {channel: $c}) { conversation { id } } }`, vars{"c": "api"}, "INVALID_INPUT", "channel"},
 		{`{ a: agents(first: 100) { nodes { keys { id } } } }`, nil, "COMPLEXITY_LIMIT_EXCEEDED", nil},
 		{`{ agent(id: "x") { id } }`, nil, "NOT_FOUND", nil},
+		// A number that no machine type holds made gqlparser panic.
+		{`{ conversation(id: "x") { events(after: 99999999999999999999) { endSeq } } }`, nil, "GRAPHQL_VALIDATION_FAILED", nil},
+		{`query { conversation(id: "x") { ...f } } fragment f on Conversation { events(after: 99999999999999999999) { endSeq } }`, nil, "GRAPHQL_VALIDATION_FAILED", nil},
 	} {
 		result := a.admin().do(c.operation, c.variables)
 		require.Len(t, result.Errors, 1, c.operation)

@@ -47,7 +47,7 @@ func (r *agentResolver) Conversations(ctx context.Context, obj *model.Agent, fir
 		return nil, err
 	}
 	list, err := r.service.Conversations(ctx, obj.ID, p)
-	return pageOf(list, conversation), err
+	return pageOf(list, func(c handoff.Conversation) *model.Conversation { return conversation(ctx, c) }), err
 }
 
 func (r *agentResolver) Deliveries(ctx context.Context, obj *model.Agent, filter *model.DeliveryFilter, first int, after *string) (*model.Connection[model.Delivery], error) {
@@ -77,7 +77,7 @@ func (r *deskConnectionResolver) Deliveries(ctx context.Context, obj *model.Desk
 
 func (r *handoffResolver) Conversation(ctx context.Context, obj *model.Handoff) (*model.Conversation, error) {
 	c, err := obj.Siblings.Conversations.Get(ctx, obj.ConversationID)
-	return conversation(c), err
+	return conversation(ctx, c), err
 }
 
 func (r *handoffResolver) DeskConnection(ctx context.Context, obj *model.Handoff) (*model.DeskConnection, error) {
@@ -234,7 +234,7 @@ func (r *mutationResolver) StartConversation(ctx context.Context, input model.St
 		return nil, err
 	}
 	c, err := r.service.StartConversation(ctx, start)
-	return &model.StartConversationPayload{Conversation: conversation(c)}, err
+	return &model.StartConversationPayload{Conversation: conversation(ctx, c)}, err
 }
 
 func (r *mutationResolver) PostUserMessage(ctx context.Context, input model.PostUserMessageInput) (*model.PostUserMessagePayload, error) {
@@ -258,7 +258,7 @@ func (r *mutationResolver) SetEmail(ctx context.Context, input model.SetEmailInp
 		return nil, err
 	}
 	c, h, err := r.service.SetEmail(ctx, input.ConversationID, input.Email)
-	return &model.SetEmailPayload{Conversation: conversation(c), Handoff: r.optionalHandoff(ctx, h)}, err
+	return &model.SetEmailPayload{Conversation: conversation(ctx, c), Handoff: r.optionalHandoff(ctx, h)}, err
 }
 
 func (r *mutationResolver) SendSignal(ctx context.Context, input model.SendSignalInput) (*model.SendSignalPayload, error) {
@@ -405,7 +405,7 @@ func (r *queryResolver) Conversation(ctx context.Context, id string) (*model.Con
 		return nil, err
 	}
 	c, err := r.service.Conversation(ctx, id)
-	return conversation(c), missing(err, "conversation")
+	return conversation(ctx, c), missing(err, "conversation")
 }
 
 func (r *queryResolver) Handoff(ctx context.Context, id string) (*model.Handoff, error) {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,6 +44,30 @@ func TestEveryRootFieldSaysWhoMayCallIt(t *testing.T) {
 			directive := field.Directives.ForName("access")
 			require.NotNil(t, directive, "%s has no @access", name)
 			require.NotEmpty(t, directive.Arguments.ForName("roles").Value.Children, name)
+		}
+	}
+}
+
+// Whoever opens the IDE finds every type, field, argument and value explained. An
+// argument called input is explained by its type.
+func TestEverythingIsDescribed(t *testing.T) {
+	t.Parallel()
+	for _, d := range NewExecutableSchema(Config{}).Schema().Types {
+		if d.BuiltIn {
+			continue
+		}
+		require.NotEmpty(t, d.Description, d.Name)
+		for _, f := range d.Fields {
+			if strings.HasPrefix(f.Name, "__") {
+				continue
+			}
+			require.NotEmpty(t, f.Description, "%s.%s", d.Name, f.Name)
+			for _, a := range f.Arguments {
+				require.False(t, a.Description == "" && a.Name != "input", "%s.%s(%s)", d.Name, f.Name, a.Name)
+			}
+		}
+		for _, v := range d.EnumValues {
+			require.NotEmpty(t, v.Description, "%s.%s", d.Name, v.Name)
 		}
 	}
 }

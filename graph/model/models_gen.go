@@ -21,31 +21,43 @@ type Event interface {
 	IsEvent()
 }
 
+// Input of `activateDeskConnection`.
 type ActivateDeskConnectionInput struct {
+	// The desk connection.
 	DeskConnectionID string `json:"deskConnectionId"`
 }
 
+// Answer of `activateDeskConnection`.
 type ActivateDeskConnectionPayload struct {
+	// The desk connection as it is now.
 	DeskConnection *DeskConnection `json:"deskConnection"`
 }
 
+// Input of `addOperatorNote`.
 type AddOperatorNoteInput struct {
+	// The handoff.
 	HandoffID string `json:"handoffId"`
-	Operator  string `json:"operator"`
+	// Who writes it; 1 to 100 characters.
+	Operator string `json:"operator"`
 	// 1 to 16,000 characters.
 	Text string `json:"text"`
 }
 
+// Answer of `addOperatorNote`.
 type AddOperatorNotePayload struct {
+	// The note as stored.
 	Note *OperatorNote `json:"note"`
 }
 
 // An AI agent that talks to Users. Everything belongs to one Agent.
 type Agent struct {
+	// Opaque id.
 	ID string `json:"id"`
 	// Display name, 1 to 100 characters.
-	Name      string    `json:"name"`
+	Name string `json:"name"`
+	// When it was made.
 	CreatedAt time.Time `json:"createdAt"`
+	// When it was changed last.
 	UpdatedAt time.Time `json:"updatedAt"`
 	// How handoffs of this Agent behave.
 	Settings *HandoffSettings `json:"settings"`
@@ -57,11 +69,13 @@ type Agent struct {
 
 // A credential of one Agent. The key itself is shown once, when it is created.
 type AgentKey struct {
+	// Opaque id.
 	ID string `json:"id"`
 	// What it is for, 1 to 100 characters.
 	Name string `json:"name"`
 	// The first characters, to recognise it.
-	Hint      string    `json:"hint"`
+	Hint string `json:"hint"`
+	// When it was made.
 	CreatedAt time.Time `json:"createdAt"`
 	// When it was revoked; null while it works.
 	RevokedAt *time.Time `json:"revokedAt,omitempty"`
@@ -69,8 +83,11 @@ type AgentKey struct {
 
 // A file that a Message points to.
 type Attachment struct {
-	URL         string  `json:"url"`
-	Name        *string `json:"name,omitempty"`
+	// Absolute http or https address.
+	URL string `json:"url"`
+	// File name.
+	Name *string `json:"name,omitempty"`
+	// MIME type.
 	ContentType *string `json:"contentType,omitempty"`
 	// Size in bytes; null = unknown.
 	SizeBytes *int64 `json:"sizeBytes,omitempty"`
@@ -88,32 +105,43 @@ type AttachmentInput struct {
 	SizeBytes *int64 `json:"sizeBytes,omitempty"`
 }
 
+// Input of `cancelHandoff`.
 type CancelHandoffInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
 }
 
+// Answer of `cancelHandoff`.
 type CancelHandoffPayload struct {
+	// The handoff as it is now.
 	Handoff *Handoff `json:"handoff"`
 }
 
+// Input of `claimHandoff`.
 type ClaimHandoffInput struct {
+	// The handoff.
 	HandoffID string `json:"handoffId"`
 	// Name of the Operator, as the User will read it.
 	Operator string `json:"operator"`
 }
 
+// Answer of `claimHandoff`.
 type ClaimHandoffPayload struct {
+	// The handoff as it is now.
 	Handoff *Handoff `json:"handoff"`
 }
 
+// Input of `connectDesk`.
 type ConnectDeskInput struct {
+	// The Agent.
 	AgentID string `json:"agentId"`
 	// From `deskKinds`.
 	Kind string `json:"kind"`
 	// Default: the first that the desk offers.
 	Mode *Mode `json:"mode,omitempty"`
 	// Default: the desk's title.
-	Name   *string           `json:"name,omitempty"`
+	Name *string `json:"name,omitempty"`
+	// The fields of the connection form.
 	Fields []FieldValueInput `json:"fields"`
 	// Make it the one that new handoffs of its mode use.
 	Active bool `json:"active"`
@@ -121,31 +149,41 @@ type ConnectDeskInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
+// Answer of `connectDesk`.
 type ConnectDeskPayload struct {
+	// The desk connection as it is now.
 	DeskConnection *DeskConnection `json:"deskConnection"`
 }
 
 // The whole dialogue of one User with one Agent on one Channel.
 type Conversation struct {
-	ID      string  `json:"id"`
-	AgentID string  `json:"agentId"`
+	// Opaque id.
+	ID string `json:"id"`
+	// The Agent.
+	AgentID string `json:"agentId"`
+	// Where the User talks.
 	Channel Channel `json:"channel"`
-	User    *User   `json:"user"`
+	// What is known of the User.
+	User *User `json:"user"`
 	// BCP 47 tag; null = unknown.
-	Language     *string      `json:"language,omitempty"`
+	Language *string `json:"language,omitempty"`
+	// For the Operator; empty for Users.
 	CustomFields []FieldValue `json:"customFields"`
 	// Who may speak now.
 	Control Control `json:"control"`
 	// Grows by one whenever control changes. The Agent sends it with every message.
 	Epoch int64 `json:"epoch"`
 	// Number of the newest event; 0 = none. A subscription from here misses nothing.
-	LastSeq   int64     `json:"lastSeq"`
+	LastSeq int64 `json:"lastSeq"`
+	// When it was made.
 	CreatedAt time.Time `json:"createdAt"`
+	// When it was changed last.
 	UpdatedAt time.Time `json:"updatedAt"`
 	// OpenHandoffID is empty while none is open.
 	OpenHandoffID string `json:"-"`
 }
 
+// Input of `createAgent`.
 type CreateAgentInput struct {
 	// 1 to 100 characters.
 	Name string `json:"name"`
@@ -153,39 +191,54 @@ type CreateAgentInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
+// Input of `createAgentKey`.
 type CreateAgentKeyInput struct {
+	// The Agent.
 	AgentID string `json:"agentId"`
 	// What it is for, 1 to 100 characters. An Agent has at most 20 keys that work.
 	Name string `json:"name"`
 }
 
+// Answer of `createAgentKey`.
 type CreateAgentKeyPayload struct {
+	// The key as it is now, without the secret.
 	AgentKey *AgentKey `json:"agentKey"`
 	// The key itself. It is not stored and cannot be shown again. A lost answer means: revoke it and make another.
 	Key string `json:"key"`
 }
 
+// Answer of `createAgent`.
 type CreateAgentPayload struct {
+	// The Agent as it is now.
 	Agent *Agent `json:"agent"`
 }
 
+// Input of `createUserToken`.
 type CreateUserTokenInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
 	// How long it works: from 60 to 86,400, default 3,600.
 	LifetimeSeconds int `json:"lifetimeSeconds"`
 }
 
+// Answer of `createUserToken`.
 type CreateUserTokenPayload struct {
-	Token     string    `json:"token"`
+	// The token, for `Authorization: Bearer`.
+	Token string `json:"token"`
+	// When it stops working.
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // One input of the connection form.
 type CredentialField struct {
-	Name     string `json:"name"`
-	Label    string `json:"label"`
-	Hint     string `json:"hint"`
-	Required bool   `json:"required"`
+	// Name of the field, for `connectDesk`.
+	Name string `json:"name"`
+	// Name for people.
+	Label string `json:"label"`
+	// Help for whoever fills it in.
+	Hint string `json:"hint"`
+	// Whether it must be given.
+	Required bool `json:"required"`
 	// Stored encrypted and never given back.
 	Secret bool `json:"secret"`
 	// Regular expression (RE2); null = anything.
@@ -193,41 +246,59 @@ type CredentialField struct {
 	// A closed choice; empty = free text.
 	Options []string `json:"options"`
 	// Used when nothing is given; null = nothing.
-	Default   *string `json:"default,omitempty"`
-	MaxLength int     `json:"maxLength"`
+	Default *string `json:"default,omitempty"`
+	// At most this many characters.
+	MaxLength int `json:"maxLength"`
 }
 
+// Input of `deleteAgent`.
 type DeleteAgentInput struct {
+	// The Agent.
 	AgentID string `json:"agentId"`
 }
 
+// Answer of `deleteAgent`.
 type DeleteAgentPayload struct {
+	// The Agent that was removed.
 	DeletedAgentID string `json:"deletedAgentId"`
 }
 
 // One outgoing effect that must reach a desk, in order.
 type Delivery struct {
-	ID               string         `json:"id"`
-	Kind             DeliveryKind   `json:"kind"`
-	Status           DeliveryStatus `json:"status"`
-	HandoffID        string         `json:"handoffId"`
-	ConversationID   string         `json:"conversationId"`
-	DeskConnectionID string         `json:"deskConnectionId"`
+	// Opaque id.
+	ID string `json:"id"`
+	// What it brings.
+	Kind DeliveryKind `json:"kind"`
+	// How far it is.
+	Status DeliveryStatus `json:"status"`
+	// The handoff.
+	HandoffID string `json:"handoffId"`
+	// The Conversation.
+	ConversationID string `json:"conversationId"`
+	// The desk connection.
+	DeskConnectionID string `json:"deskConnectionId"`
 	// With MESSAGE: number of the message.
 	MessageSeq *int64 `json:"messageSeq,omitempty"`
-	Attempts   int    `json:"attempts"`
+	// How often it was tried.
+	Attempts int `json:"attempts"`
 	// The newest failure in plain words.
-	LastError     *string    `json:"lastError,omitempty"`
-	LastErrorCode *string    `json:"lastErrorCode,omitempty"`
-	LastErrorAt   *time.Time `json:"lastErrorAt,omitempty"`
-	CreatedAt     time.Time  `json:"createdAt"`
+	LastError *string `json:"lastError,omitempty"`
+	// Its code, as in `extensions.code`.
+	LastErrorCode *string `json:"lastErrorCode,omitempty"`
+	// When the newest failure happened.
+	LastErrorAt *time.Time `json:"lastErrorAt,omitempty"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
 }
 
 // Selects deliveries; what is left out selects everything.
 type DeliveryFilter struct {
-	Status           *DeliveryStatus `json:"status,omitempty"`
-	DeskConnectionID *string         `json:"deskConnectionId,omitempty"`
-	HandoffID        *string         `json:"handoffId,omitempty"`
+	// In this status.
+	Status *DeliveryStatus `json:"status,omitempty"`
+	// To this desk connection.
+	DeskConnectionID *string `json:"deskConnectionId,omitempty"`
+	// Of this handoff.
+	HandoffID *string `json:"handoffId,omitempty"`
 }
 
 // What a desk can do.
@@ -254,36 +325,47 @@ type DeskCapabilities struct {
 
 // An Agent's configured link to one desk in one mode.
 type DeskConnection struct {
-	ID      string    `json:"id"`
-	AgentID string    `json:"agentId"`
-	Kind    *DeskKind `json:"kind"`
-	Mode    Mode      `json:"mode"`
-	Name    string    `json:"name"`
+	// Opaque id.
+	ID string `json:"id"`
+	// The Agent.
+	AgentID string `json:"agentId"`
+	// Which desk.
+	Kind *DeskKind `json:"kind"`
+	// On which side of the desk the User is.
+	Mode Mode `json:"mode"`
+	// Display name.
+	Name string `json:"name"`
 	// Whether new handoffs of its mode use it.
 	Active bool `json:"active"`
 	// The fields that are not secret, as given.
 	Fields []FieldValue `json:"fields"`
 	// Names of the secret fields that have a value. Their values are never given back.
-	SecretsSet []string      `json:"secretsSet"`
-	Status     ServiceStatus `json:"status"`
+	SecretsSet []string `json:"secretsSet"`
+	// Whether it can take a handoff.
+	Status ServiceStatus `json:"status"`
 	// When the status was last decided.
 	CheckedAt *time.Time `json:"checkedAt,omitempty"`
 	// The newest failure in plain words; null since the last success.
 	LastError *string `json:"lastError,omitempty"`
 	// Its code, as in `extensions.code`.
-	LastErrorCode *string    `json:"lastErrorCode,omitempty"`
-	LastErrorAt   *time.Time `json:"lastErrorAt,omitempty"`
+	LastErrorCode *string `json:"lastErrorCode,omitempty"`
+	// When the newest failure happened.
+	LastErrorAt *time.Time `json:"lastErrorAt,omitempty"`
 	// The message receiving addresses to copy into the desk.
 	ReceiveAddresses []ReceiveAddress `json:"receiveAddresses"`
-	CreatedAt        time.Time        `json:"createdAt"`
-	UpdatedAt        time.Time        `json:"updatedAt"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it was changed last.
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // A kind of desk that can be connected, as it declares itself.
 type DeskKind struct {
 	// Stable key for `connectDesk`.
-	Kind  string `json:"kind"`
+	Kind string `json:"kind"`
+	// Name for people.
 	Title string `json:"title"`
+	// The modes that it offers.
 	Modes []Mode `json:"modes"`
 	// The desk's own messenger, served in DESK_TO_DESK; null where there is none.
 	Channel *Channel `json:"channel,omitempty"`
@@ -295,51 +377,69 @@ type DeskKind struct {
 	Capabilities *DeskCapabilities `json:"capabilities"`
 }
 
+// Input of `disconnectDesk`.
 type DisconnectDeskInput struct {
+	// The desk connection.
 	DeskConnectionID string `json:"deskConnectionId"`
 }
 
+// Answer of `disconnectDesk`.
 type DisconnectDeskPayload struct {
+	// The connection that was removed.
 	DisconnectedID string `json:"disconnectedId"`
 	// The Agent, perhaps switched off now.
 	Agent *Agent `json:"agent"`
 }
 
+// Input of `endHandoff`.
 type EndHandoffInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
 	// The call is made for the User (an Agent key only).
 	AsUser bool `json:"asUser"`
 }
 
+// Answer of `endHandoff`.
 type EndHandoffPayload struct {
+	// The handoff as it is now.
 	Handoff *Handoff `json:"handoff"`
 }
 
+// Input of `endOperatorSession`.
 type EndOperatorSessionInput struct {
+	// The handoff.
 	HandoffID string `json:"handoffId"`
-	Operator  string `json:"operator"`
+	// Who ends it; must hold the claim, if there is one.
+	Operator string `json:"operator"`
 }
 
+// Answer of `endOperatorSession`.
 type EndOperatorSessionPayload struct {
+	// The handoff as it is now.
 	Handoff *Handoff `json:"handoff"`
 }
 
 // A part of a Conversation's log.
 type EventPage struct {
+	// The items of the page.
 	Nodes []Event `json:"nodes"`
 	// Number of the last event of the page, to go on from; `after` itself for an empty page.
-	EndSeq      int64 `json:"endSeq"`
-	HasNextPage bool  `json:"hasNextPage"`
+	EndSeq int64 `json:"endSeq"`
+	// Whether there is more.
+	HasNextPage bool `json:"hasNextPage"`
 }
 
 // A field with its value.
 type FieldValue struct {
-	Name  string `json:"name"`
+	// Name of the field.
+	Name string `json:"name"`
+	// The value.
 	Value string `json:"value"`
 }
 
 // A field with its value.
 type FieldValueInput struct {
+	// The name.
 	Name string `json:"name"`
 	// Empty removes the value.
 	Value string `json:"value"`
@@ -347,15 +447,20 @@ type FieldValueInput struct {
 
 // One human-service session inside a Conversation.
 type Handoff struct {
-	ID             string       `json:"id"`
-	AgentID        string       `json:"agentId"`
-	ConversationID string       `json:"conversationId"`
-	State          HandoffState `json:"state"`
+	// Opaque id.
+	ID string `json:"id"`
+	// The Agent.
+	AgentID string `json:"agentId"`
+	// The Conversation.
+	ConversationID string `json:"conversationId"`
+	// Where the handoff stands.
+	State HandoffState `json:"state"`
 	// With CLOSED.
 	Reason *CloseReason `json:"reason,omitempty"`
 	// Which kind of desk.
 	DeskKind string `json:"deskKind"`
-	Mode     Mode   `json:"mode"`
+	// On which side of the desk the User is.
+	Mode Mode `json:"mode"`
 	// The id of the session at the desk; null for Users.
 	DeskRef *string `json:"deskRef,omitempty"`
 	// Name of the Operator, where known.
@@ -365,7 +470,8 @@ type Handoff struct {
 	// What the Agent wrote for the Operator; null for Users.
 	Note *string `json:"note,omitempty"`
 	// The Agent's summary for the Operator; null for Users.
-	Summary     *string   `json:"summary,omitempty"`
+	Summary *string `json:"summary,omitempty"`
+	// When it was requested.
 	RequestedAt time.Time `json:"requestedAt"`
 	// When the desk accepted.
 	AcceptedAt *time.Time `json:"acceptedAt,omitempty"`
@@ -373,11 +479,14 @@ type Handoff struct {
 	WaitingSince *time.Time `json:"waitingSince,omitempty"`
 	// When an Operator wrote first.
 	ConnectedAt *time.Time `json:"connectedAt,omitempty"`
-	ClosedAt    *time.Time `json:"closedAt,omitempty"`
+	// When it ended.
+	ClosedAt *time.Time `json:"closedAt,omitempty"`
 	// What the next deadline is for; null = none is running.
 	DeadlineKind *DeadlineKind `json:"deadlineKind,omitempty"`
-	DeadlineAt   *time.Time    `json:"deadlineAt,omitempty"`
-	UpdatedAt    time.Time     `json:"updatedAt"`
+	// When the next deadline is.
+	DeadlineAt *time.Time `json:"deadlineAt,omitempty"`
+	// When it was changed last.
+	UpdatedAt time.Time `json:"updatedAt"`
 	// Grows with every change; drop what is older than what you have.
 	Version int64 `json:"version"`
 	// DeskConnectionID is empty for Users.
@@ -390,11 +499,16 @@ type Handoff struct {
 
 // Selects handoffs; what is left out selects everything.
 type HandoffFilter struct {
-	States           []HandoffState `json:"states,omitempty"`
-	Reasons          []CloseReason  `json:"reasons,omitempty"`
-	ConversationID   *string        `json:"conversationId,omitempty"`
-	DeskConnectionID *string        `json:"deskConnectionId,omitempty"`
-	DeskKind         *string        `json:"deskKind,omitempty"`
+	// In one of these states.
+	States []HandoffState `json:"states,omitempty"`
+	// Ended for one of these reasons.
+	Reasons []CloseReason `json:"reasons,omitempty"`
+	// Of this Conversation.
+	ConversationID *string `json:"conversationId,omitempty"`
+	// Through this desk connection.
+	DeskConnectionID *string `json:"deskConnectionId,omitempty"`
+	// At this kind of desk.
+	DeskKind *string `json:"deskKind,omitempty"`
 	// Requested at or after.
 	RequestedFrom *time.Time `json:"requestedFrom,omitempty"`
 	// Requested before.
@@ -435,6 +549,7 @@ type HandoffSettings struct {
 
 // One rule of the service hours.
 type HoursRule struct {
+	// When it applies, and whether it opens.
 	Kind HoursRuleKind `json:"kind"`
 	// With WEEKLY.
 	Weekdays []Weekday `json:"weekdays"`
@@ -448,6 +563,7 @@ type HoursRule struct {
 
 // One rule of the service hours.
 type HoursRuleInput struct {
+	// When it applies, and whether it opens.
 	Kind HoursRuleKind `json:"kind"`
 	// With WEEKLY: at least one, each once.
 	Weekdays []Weekday `json:"weekdays,omitempty"`
@@ -461,20 +577,29 @@ type HoursRuleInput struct {
 
 // One merged window of a date: open from `start` until just before `end`.
 type HoursWindow struct {
-	Start    hours.Minute `json:"start"`
-	End      hours.Minute `json:"end"`
-	StartsAt time.Time    `json:"startsAt"`
-	EndsAt   time.Time    `json:"endsAt"`
+	// First minute.
+	Start hours.Minute `json:"start"`
+	// First minute after it.
+	End hours.Minute `json:"end"`
+	// When it opens.
+	StartsAt time.Time `json:"startsAt"`
+	// When it closes.
+	EndsAt time.Time `json:"endsAt"`
 }
 
+// Input of `keepWaiting`.
 type KeepWaitingInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
 }
 
+// Answer of `keepWaiting`.
 type KeepWaitingPayload struct {
+	// The handoff as it is now.
 	Handoff *Handoff `json:"handoff"`
 }
 
+// What can be changed.
 type Mutation struct {
 }
 
@@ -482,25 +607,32 @@ type Mutation struct {
 type NoticeText struct {
 	// BCP 47 tag.
 	Language string `json:"language"`
-	Notice   Notice `json:"notice"`
-	Text     string `json:"text"`
+	// Which standard text.
+	Notice Notice `json:"notice"`
+	// The text.
+	Text string `json:"text"`
 }
 
 // Replaces a standard text in one language.
 type NoticeTextInput struct {
 	// BCP 47 tag.
 	Language string `json:"language"`
-	Notice   Notice `json:"notice"`
+	// Which standard text.
+	Notice Notice `json:"notice"`
 	// 1 to 1,000 characters.
 	Text string `json:"text"`
 }
 
 // A private note of an Operator; the User never sees it.
 type OperatorNote struct {
-	ID       string    `json:"id"`
-	Operator string    `json:"operator"`
-	Text     string    `json:"text"`
-	At       time.Time `json:"at"`
+	// Opaque id.
+	ID string `json:"id"`
+	// Who wrote it.
+	Operator string `json:"operator"`
+	// What the note says.
+	Text string `json:"text"`
+	// When it was written.
+	At time.Time `json:"at"`
 }
 
 // Where a page of a list ends.
@@ -511,7 +643,9 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// Input of `postAgentMessage`.
 type PostAgentMessageInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
 	// The epoch that the message was generated under.
 	Epoch int64 `json:"epoch"`
@@ -523,11 +657,15 @@ type PostAgentMessageInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
+// Answer of `postAgentMessage`.
 type PostAgentMessagePayload struct {
+	// The message with its number.
 	Message *Message `json:"message"`
 }
 
+// Input of `postOperatorMessage`.
 type PostOperatorMessageInput struct {
+	// The handoff.
 	HandoffID string `json:"handoffId"`
 	// Name of the Operator, as the User will read it.
 	Operator string `json:"operator"`
@@ -539,12 +677,17 @@ type PostOperatorMessageInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
+// Answer of `postOperatorMessage`.
 type PostOperatorMessagePayload struct {
+	// The message with its number.
 	Message *Message `json:"message"`
+	// The handoff as it is now.
 	Handoff *Handoff `json:"handoff"`
 }
 
+// Input of `postUserMessage`.
 type PostUserMessageInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
 	// At most 16,000 characters; may be empty with an attachment.
 	Text string `json:"text"`
@@ -554,61 +697,85 @@ type PostUserMessageInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
+// Answer of `postUserMessage`.
 type PostUserMessagePayload struct {
+	// The message with its number.
 	Message *Message `json:"message"`
 	// Who answers it: the human side, or the Agent under this epoch.
 	Control Control `json:"control"`
-	Epoch   int64   `json:"epoch"`
+	// Grows by one whenever control changes.
+	Epoch int64 `json:"epoch"`
 	// The open handoff; null = none.
 	Handoff *Handoff `json:"handoff,omitempty"`
 }
 
+// Input of `provideEmail`.
 type ProvideEmailInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
-	Email          string `json:"email"`
+	// The address; at most 254 characters.
+	Email string `json:"email"`
 }
 
+// Answer of `provideEmail`.
 type ProvideEmailPayload struct {
+	// The handoff as it is now.
 	Handoff *Handoff `json:"handoff"`
 }
 
+// What can be read.
 type Query struct {
 }
 
 // A message receiving address to copy into the desk.
 type ReceiveAddress struct {
+	// What it is for.
 	Label string `json:"label"`
-	URL   string `json:"url"`
+	// The address to copy.
+	URL string `json:"url"`
 }
 
+// Input of `renameAgent`.
 type RenameAgentInput struct {
+	// The Agent.
 	AgentID string `json:"agentId"`
 	// 1 to 100 characters.
 	Name string `json:"name"`
 }
 
+// Answer of `renameAgent`.
 type RenameAgentPayload struct {
+	// The Agent as it is now.
 	Agent *Agent `json:"agent"`
 }
 
+// Input of `replayDeliveries`.
 type ReplayDeliveriesInput struct {
+	// The desk connection.
 	DeskConnectionID string `json:"deskConnectionId"`
 }
 
+// Answer of `replayDeliveries`.
 type ReplayDeliveriesPayload struct {
 	// How many will be tried again.
 	Count int `json:"count"`
 }
 
+// Input of `replayDelivery`.
 type ReplayDeliveryInput struct {
+	// The delivery.
 	DeliveryID string `json:"deliveryId"`
 }
 
+// Answer of `replayDelivery`.
 type ReplayDeliveryPayload struct {
+	// The delivery as it is now.
 	Delivery *Delivery `json:"delivery"`
 }
 
+// Input of `requestHandoff`.
 type RequestHandoffInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
 	// The epoch of the Agent's turn that asks; a turn that has passed fails with STALE_CONTROL. Leave out when the User asks; refused with a User token.
 	Epoch *int64 `json:"epoch,omitempty"`
@@ -624,7 +791,9 @@ type RequestHandoffInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
+// Answer of `requestHandoff`.
 type RequestHandoffPayload struct {
+	// What became of the request.
 	Outcome HandoffOutcome `json:"outcome"`
 	// The handoff; null when the request was refused.
 	Handoff *Handoff `json:"handoff,omitempty"`
@@ -638,6 +807,7 @@ type RequestHandoffPayload struct {
 
 // What the Agent needs to go on after the human part.
 type ReturnPackage struct {
+	// Why it ended.
 	Reason CloseReason `json:"reason"`
 	// One plain sentence for the model's context: the human part is over, and why.
 	Marker string `json:"marker"`
@@ -649,48 +819,68 @@ type ReturnPackage struct {
 	Unanswered []Message `json:"unanswered"`
 }
 
+// Input of `revokeAgentKey`.
 type RevokeAgentKeyInput struct {
+	// The Agent.
 	AgentID string `json:"agentId"`
-	KeyID   string `json:"keyId"`
+	// The key.
+	KeyID string `json:"keyId"`
 }
 
+// Answer of `revokeAgentKey`.
 type RevokeAgentKeyPayload struct {
+	// The key as it is now, without the secret.
 	AgentKey *AgentKey `json:"agentKey"`
 }
 
+// Input of `sendSignal`.
 type SendSignalInput struct {
-	ConversationID string     `json:"conversationId"`
-	Kind           SignalKind `json:"kind"`
+	// The Conversation.
+	ConversationID string `json:"conversationId"`
+	// Which sign.
+	Kind SignalKind `json:"kind"`
 	// Whose sign: USER (default) or, not with a User token, OPERATOR.
 	Author Author `json:"author"`
 }
 
+// Answer of `sendSignal`.
 type SendSignalPayload struct {
+	// Always true: signals are best effort.
 	Accepted bool `json:"accepted"`
 }
 
 // The service hours of an Agent, as questions.
 type ServiceHours struct {
+	// IANA time zone.
 	TimeZone string `json:"timeZone"`
 	// Schedule gives the service hours.
 	Schedule Schedule `json:"-"`
 }
 
+// Input of `setEmail`.
 type SetEmailInput struct {
+	// The Conversation.
 	ConversationID string `json:"conversationId"`
-	Email          string `json:"email"`
+	// An e-mail address, at most 254 characters.
+	Email string `json:"email"`
 }
 
+// Answer of `setEmail`.
 type SetEmailPayload struct {
+	// The Conversation as it is now.
 	Conversation *Conversation `json:"conversation"`
-	Handoff      *Handoff      `json:"handoff,omitempty"`
+	// The handoff as it is now.
+	Handoff *Handoff `json:"handoff,omitempty"`
 }
 
+// Input of `startConversation`.
 type StartConversationInput struct {
 	// Default: the Agent of the key.
-	AgentID *string    `json:"agentId,omitempty"`
-	Channel Channel    `json:"channel"`
-	User    *UserInput `json:"user,omitempty"`
+	AgentID *string `json:"agentId,omitempty"`
+	// Where the User talks; decides what the User can be asked, and which desk can serve.
+	Channel Channel `json:"channel"`
+	// What is known of the User.
+	User *UserInput `json:"user,omitempty"`
 	// BCP 47 tag of the User's language.
 	Language *string `json:"language,omitempty"`
 	// Shown to the Operator where the desk can; at most 50, names up to 64 and values up to 1,024 characters.
@@ -699,34 +889,44 @@ type StartConversationInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
+// Answer of `startConversation`.
 type StartConversationPayload struct {
+	// The Conversation as it is now.
 	Conversation *Conversation `json:"conversation"`
 }
 
+// What can be followed, over a websocket or SSE.
 type Subscription struct {
 }
 
+// Input of `updateDeskConnection`.
 type UpdateDeskConnectionInput struct {
-	DeskConnectionID string  `json:"deskConnectionId"`
-	Name             *string `json:"name,omitempty"`
+	// The desk connection.
+	DeskConnectionID string `json:"deskConnectionId"`
+	// Display name, 1 to 100 characters.
+	Name *string `json:"name,omitempty"`
 	// A field that is left out keeps its value.
 	Fields []FieldValueInput `json:"fields"`
 }
 
+// Answer of `updateDeskConnection`.
 type UpdateDeskConnectionPayload struct {
+	// The desk connection as it is now.
 	DeskConnection *DeskConnection `json:"deskConnection"`
 }
 
 // What is left out stays as it is.
 type UpdateHandoffSettingsInput struct {
+	// The Agent.
 	AgentID string `json:"agentId"`
 	// Switching on needs an active desk connection.
 	Enabled *bool `json:"enabled,omitempty"`
 	// At most 2,000 characters.
 	Trigger *string `json:"trigger,omitempty"`
 	// From 5 to 3,600.
-	WaitTimeoutSeconds *int        `json:"waitTimeoutSeconds,omitempty"`
-	WaitAction         *WaitAction `json:"waitAction,omitempty"`
+	WaitTimeoutSeconds *int `json:"waitTimeoutSeconds,omitempty"`
+	// What happens at the wait timeout.
+	WaitAction *WaitAction `json:"waitAction,omitempty"`
 	// From 5 to 86,400.
 	SessionTimeoutSeconds *int `json:"sessionTimeoutSeconds,omitempty"`
 	// From 5 to 86,400.
@@ -738,8 +938,9 @@ type UpdateHandoffSettingsInput struct {
 	// Empty = the standard text; at most 2,000 characters.
 	OffHoursReply *string `json:"offHoursReply,omitempty"`
 	// From 0 to 50.
-	ContextRounds *int         `json:"contextRounds,omitempty"`
-	EmailPolicy   *EmailPolicy `json:"emailPolicy,omitempty"`
+	ContextRounds *int `json:"contextRounds,omitempty"`
+	// What happens when the e-mail address is unknown.
+	EmailPolicy *EmailPolicy `json:"emailPolicy,omitempty"`
 	// Empty = the desk's own default.
 	FallbackEmail *string `json:"fallbackEmail,omitempty"`
 	// BCP 47 tag.
@@ -748,8 +949,11 @@ type UpdateHandoffSettingsInput struct {
 	Texts []NoticeTextInput `json:"texts,omitempty"`
 }
 
+// Answer of `updateHandoffSettings`.
 type UpdateHandoffSettingsPayload struct {
-	Agent    *Agent           `json:"agent"`
+	// The Agent as it is now.
+	Agent *Agent `json:"agent"`
+	// The settings in force.
 	Settings *HandoffSettings `json:"settings"`
 }
 
@@ -759,9 +963,12 @@ type User struct {
 	ID *string `json:"id,omitempty"`
 	// Assigned by the channel.
 	AnonymousID *string `json:"anonymousId,omitempty"`
-	Name        *string `json:"name,omitempty"`
-	Email       *string `json:"email,omitempty"`
-	Phone       *string `json:"phone,omitempty"`
+	// Name of the User.
+	Name *string `json:"name,omitempty"`
+	// E-mail address.
+	Email *string `json:"email,omitempty"`
+	// Telephone number.
+	Phone *string `json:"phone,omitempty"`
 }
 
 // What is known of the User.
@@ -778,11 +985,15 @@ type UserInput struct {
 	Phone *string `json:"phone,omitempty"`
 }
 
+// Input of `verifyDeskConnection`.
 type VerifyDeskConnectionInput struct {
+	// The desk connection.
 	DeskConnectionID string `json:"deskConnectionId"`
 }
 
+// Answer of `verifyDeskConnection`.
 type VerifyDeskConnectionPayload struct {
+	// The desk connection as it is now.
 	DeskConnection *DeskConnection `json:"deskConnection"`
 }
 
@@ -802,10 +1013,14 @@ type Viewer struct {
 type Author string
 
 const (
-	AuthorUser     Author = "USER"
-	AuthorAgent    Author = "AGENT"
+	// The User.
+	AuthorUser Author = "USER"
+	// The Agent.
+	AuthorAgent Author = "AGENT"
+	// A human at the desk.
 	AuthorOperator Author = "OPERATOR"
-	AuthorSystem   Author = "SYSTEM"
+	// Handoff itself: a standard text.
+	AuthorSystem Author = "SYSTEM"
 )
 
 var AllAuthor = []Author{
@@ -848,17 +1063,28 @@ func (e Author) MarshalGQL(w io.Writer) {
 type Channel string
 
 const (
-	ChannelWidget      Channel = "WIDGET"
-	ChannelIframe      Channel = "IFRAME"
-	ChannelShare       Channel = "SHARE"
-	ChannelAPI         Channel = "API"
-	ChannelWhatsapp    Channel = "WHATSAPP"
-	ChannelLine        Channel = "LINE"
-	ChannelIntercom    Channel = "INTERCOM"
-	ChannelLivechat    Channel = "LIVECHAT"
-	ChannelLivedesk    Channel = "LIVEDESK"
+	// The chat widget on a page.
+	ChannelWidget Channel = "WIDGET"
+	// The chat in an iframe.
+	ChannelIframe Channel = "IFRAME"
+	// The shared chat page.
+	ChannelShare Channel = "SHARE"
+	// A chat UI of the Agent's owner.
+	ChannelAPI Channel = "API"
+	// WhatsApp.
+	ChannelWhatsapp Channel = "WHATSAPP"
+	// LINE.
+	ChannelLine Channel = "LINE"
+	// Intercom's own messenger.
+	ChannelIntercom Channel = "INTERCOM"
+	// LiveChat's own widget.
+	ChannelLivechat Channel = "LIVECHAT"
+	// Livedesk's own channels.
+	ChannelLivedesk Channel = "LIVEDESK"
+	// Zoho SalesIQ's own widget.
 	ChannelZohoSalesiq Channel = "ZOHO_SALESIQ"
-	ChannelSobot       Channel = "SOBOT"
+	// Sobot's own widget.
+	ChannelSobot Channel = "SOBOT"
 )
 
 var AllChannel = []Channel{
@@ -908,7 +1134,9 @@ func (e Channel) MarshalGQL(w io.Writer) {
 type CloseReason string
 
 const (
-	CloseReasonUserEnded     CloseReason = "USER_ENDED"
+	// The User ended it.
+	CloseReasonUserEnded CloseReason = "USER_ENDED"
+	// The Operator ended it.
 	CloseReasonOperatorEnded CloseReason = "OPERATOR_ENDED"
 	// Nobody answered in time.
 	CloseReasonWaitTimeout CloseReason = "WAIT_TIMEOUT"
@@ -1592,8 +1820,10 @@ func (e ServiceStatus) MarshalGQL(w io.Writer) {
 type SignalKind string
 
 const (
+	// Somebody is typing.
 	SignalKindTyping SignalKind = "TYPING"
-	SignalKindRead   SignalKind = "READ"
+	// Somebody has read what was written.
+	SignalKindRead SignalKind = "READ"
 )
 
 var AllSignalKind = []SignalKind{
@@ -1725,13 +1955,20 @@ func (e WaitAction) MarshalGQL(w io.Writer) {
 type Weekday string
 
 const (
-	WeekdayMonday    Weekday = "MONDAY"
-	WeekdayTuesday   Weekday = "TUESDAY"
+	// Monday.
+	WeekdayMonday Weekday = "MONDAY"
+	// Tuesday.
+	WeekdayTuesday Weekday = "TUESDAY"
+	// Wednesday.
 	WeekdayWednesday Weekday = "WEDNESDAY"
-	WeekdayThursday  Weekday = "THURSDAY"
-	WeekdayFriday    Weekday = "FRIDAY"
-	WeekdaySaturday  Weekday = "SATURDAY"
-	WeekdaySunday    Weekday = "SUNDAY"
+	// Thursday.
+	WeekdayThursday Weekday = "THURSDAY"
+	// Friday.
+	WeekdayFriday Weekday = "FRIDAY"
+	// Saturday.
+	WeekdaySaturday Weekday = "SATURDAY"
+	// Sunday.
+	WeekdaySunday Weekday = "SUNDAY"
 )
 
 var AllWeekday = []Weekday{

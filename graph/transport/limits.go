@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/99designs/gqlgen/complexity"
@@ -96,6 +97,9 @@ func (l *shapeLimits) Validate(schema graphql.ExecutableSchema) error {
 // and @defer, which only some transports could answer and for which gqlgen
 // v0.17.95 may wait on after the operation was cancelled.
 func (l *shapeLimits) MutateOperationContext(ctx context.Context, oc *graphql.OperationContext) *gqlerror.Error {
+	if err := literals(oc); err != nil {
+		return refusal(errcode.ValidationFailed, "%s", err)
+	}
 	m := measure(oc.Operation.SelectionSet, map[string]shape{})
 	switch {
 	case m.deferred:
@@ -111,6 +115,50 @@ func (l *shapeLimits) MutateOperationContext(ctx context.Context, oc *graphql.Op
 	// Every field costs at least 1, so the first already decides where it is true.
 	case m.fields > l.complexity, complexity.Calculate(ctx, l.schema, oc.Operation, oc.Variables) > l.complexity:
 		return refusal(CodeComplexity, "operation exceeds the complexity limit of %d", l.complexity)
+	}
+	return nil
+}
+
+// literals refuses what the parser takes and gqlparser's ArgumentMap panics on: a
+// number that no machine type holds, where a scalar of ours is wanted.
+func literals(oc *graphql.OperationContext) error {
+	sets := []ast.SelectionSet{oc.Operation.SelectionSet}
+	for _, fragment := range oc.Doc.Fragments {
+		sets = append(sets, fragment.SelectionSet)
+	}
+	for len(sets) > 0 {
+		set := sets[len(sets)-1]
+		sets = sets[:len(sets)-1]
+		for _, selection := range set {
+			var directives ast.DirectiveList
+			switch s := selection.(type) {
+			case *ast.Field:
+				if err := readable(s.Arguments, oc.Variables); err != nil {
+					return err
+				}
+				directives = s.Directives
+				sets = append(sets, s.SelectionSet)
+			case *ast.InlineFragment:
+				directives = s.Directives
+				sets = append(sets, s.SelectionSet)
+			case *ast.FragmentSpread:
+				directives = s.Directives
+			}
+			for _, d := range directives {
+				if err := readable(d.Arguments, oc.Variables); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func readable(arguments ast.ArgumentList, variables map[string]any) error {
+	for _, a := range arguments {
+		if _, err := a.Value.Value(variables); err != nil {
+			return fmt.Errorf("the value of the argument %q cannot be read: %w", a.Name, err)
+		}
 	}
 	return nil
 }

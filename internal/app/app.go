@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,10 @@ type App struct {
 	graph    *transport.Handler
 	server   *http.Server
 	listener net.Listener
+	streams  agentStreams
+
+	background     sync.WaitGroup
+	stopBackground context.CancelFunc
 
 	adminToken        string
 	adminTokenCreated bool
@@ -291,12 +296,15 @@ func (a *App) websocketInit(ctx context.Context, payload json.RawMessage, r *htt
 		return nil, time.Time{}, err
 	}
 	ctx = graph.WithRequestID(ctx, RequestID(r.Context()))
-	return auth.With(ctx, caller), caller.ExpiresAt, nil
+	return a.streams.follow(auth.With(ctx, caller), caller), caller.ExpiresAt, nil
 }
 
 // Start serves and works until Stop.
 func (a *App) Start(ctx context.Context) {
-	a.relay.Start(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stopBackground = stop
+	a.relay.Start(background)
+	a.background.Go(func() { a.endRevoked(background) })
 	go func() { a.served <- a.server.Serve(a.listener) }()
 	a.log.InfoContext(ctx, "started", "address", a.config.Addr, "public_url", a.config.PublicURL, "version", a.version)
 }
@@ -316,10 +324,15 @@ func (a *App) Stop(ctx context.Context) error {
 	a.server.SetKeepAlivesEnabled(false)
 	_ = a.listener.Close()
 	problems = append(problems, a.graph.Shutdown(ctx))
-	if err := a.server.Shutdown(ctx); err != nil {
+	// Shutdown closes the listener too, and says so where it comes second.
+	if err := a.server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		problems = append(problems, err, a.server.Close())
 	}
 	a.relay.Stop(ctx)
+	if a.stopBackground != nil {
+		a.stopBackground()
+	}
+	a.background.Wait()
 	problems = append(problems, a.hub.Stop(ctx))
 	a.catalog.Close()
 	problems = append(problems, a.store.Close())

@@ -183,11 +183,17 @@ func (a *App) authenticated(next http.Handler) http.Handler {
 			fmt.Fprintf(w, `{"errors":[{"message":%q,"extensions":{"code":%q,"requestId":%q}}]}`+"\n", f.Public, f.Kind, RequestID(r.Context()))
 			return
 		}
-		if expires := auth.From(ctx).ExpiresAt; !expires.IsZero() {
+		if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 			// A stream must not outlive the credential that opened it.
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, expires)
+			caller := auth.From(ctx)
+			if expires := caller.ExpiresAt; expires.IsZero() {
+				ctx, cancel = context.WithCancel(ctx)
+			} else {
+				ctx, cancel = context.WithTimeout(ctx, expires.Sub(a.now()))
+			}
 			defer cancel()
+			ctx = a.streams.follow(ctx, caller)
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -37,6 +37,7 @@ const (
 	DeskRateLimited   Kind = "DESK_RATE_LIMITED"    // the desk asks for patience
 	DeskUnavailable   Kind = "DESK_UNAVAILABLE"     // the desk is down or unreachable
 	Unsupported       Kind = "UNSUPPORTED"          // this desk cannot do that
+	Resync            Kind = "RESYNC"               // the stream ended early: subscribe again after what was received last
 	Canceled          Kind = "CANCELED"             // the caller went away, or we are stopping
 	Internal          Kind = "INTERNAL"             // our fault; see the log by request id
 )
@@ -45,7 +46,7 @@ const (
 var Kinds = []Kind{
 	InvalidInput, Unauthenticated, Forbidden, NotFound, NotAllowedInState, StaleControl,
 	Conflict, LimitReached, RateLimited, Overloaded, DeskRejected, DeskGone, DeskUnauthorized,
-	DeskRateLimited, DeskUnavailable, Unsupported, Canceled, Internal,
+	DeskRateLimited, DeskUnavailable, Unsupported, Resync, Canceled, Internal,
 }
 
 // Stage says how far an outgoing request got, which decides whether repeating
@@ -99,7 +100,7 @@ func (f *Fault) Unwrap() error { return f.Cause }
 // Retryable reports whether the same request may succeed later.
 func (f *Fault) Retryable() bool {
 	switch f.Kind {
-	case RateLimited, Overloaded, DeskRateLimited, DeskUnavailable, Canceled, Internal:
+	case RateLimited, Overloaded, DeskRateLimited, DeskUnavailable, Resync, Canceled, Internal:
 		return true
 	default:
 		return false
@@ -169,7 +170,7 @@ func (k Kind) HTTPStatus() int {
 		return 409
 	case RateLimited, DeskRateLimited:
 		return 429
-	case Overloaded, DeskUnavailable, Canceled:
+	case Overloaded, DeskUnavailable, Resync, Canceled:
 		return 503
 	case DeskRejected, DeskUnauthorized:
 		return 502
@@ -182,7 +183,7 @@ func (k Kind) HTTPStatus() int {
 // LogLevel says how loud a failure of this kind is for the operator of this service.
 func (k Kind) LogLevel() slog.Level {
 	switch k {
-	case InvalidInput, NotFound, Unauthenticated, Forbidden, Canceled, Conflict, Unsupported:
+	case InvalidInput, NotFound, Unauthenticated, Forbidden, Resync, Canceled, Conflict, Unsupported:
 		return slog.LevelDebug
 	case NotAllowedInState, StaleControl, LimitReached, DeskGone:
 		return slog.LevelInfo

@@ -32,8 +32,8 @@ type Hint struct {
 // noBus is the bus of a process that is alone.
 type noBus struct{}
 
-func (noBus) Publish(Hint)                    {}
-func (noBus) Subscribe(func(Hint)) (_ func()) { return func() {} }
+func (noBus) Publish(Hint)                {}
+func (noBus) Subscribe(func(Hint)) func() { return func() {} }
 
 // hinted takes a hint from another replica.
 func (h *Hub) hinted(hint Hint) {

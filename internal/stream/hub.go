@@ -31,7 +31,7 @@ type ChangedHandoffs interface {
 	HandoffsChangedSince(ctx context.Context, agentIDs []string, since time.Time, afterID string, limit int) ([]handoff.Handoff, error)
 }
 
-// Options configures a [Hub].
+// Options configures a [Hub]. Log and Now are required.
 type Options struct {
 	Log LogReader
 	Now func() time.Time
@@ -41,7 +41,8 @@ type Options struct {
 	Bus Bus
 	// PollInterval is how often the hub looks for what no hint told it: the longest
 	// that a lost hint can delay. 0 = 1 s, right where other replicas write. Where
-	// this process is the only writer, no hint gets lost and 10 s will do.
+	// this process is the only writer, no hint gets lost and 10 s will do. A poll is
+	// one query per 500 watched Conversations.
 	PollInterval time.Duration
 	// Buffer is how many updates a reader may be behind before the hub turns to the
 	// log for it; 0 = 16. Every subscription pays for it, idle or not.

@@ -9,7 +9,7 @@ import (
 // Resync is the kind of fault with which the hub ends a subscription that the
 // subscriber did not end: subscribe again, for a Conversation after the last seq
 // received. Nothing is lost.
-const Resync fault.Kind = "RESYNC"
+const Resync = fault.Resync
 
 var (
 	errStopping = resync(errors.New("the hub is stopping"))
