@@ -6,6 +6,7 @@ import (
 	"github.com/99designs/gqlgen/complexity"
 	"github.com/stretchr/testify/require"
 	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 // usualLimit is the limit that the prices are made for.
@@ -14,7 +15,7 @@ const usualLimit = 1_000
 func costOf(t *testing.T, operation string, variables map[string]any) int {
 	t.Helper()
 	schema := New(Dependencies{})
-	doc, errs := gqlparser.LoadQuery(schema.Schema(), operation)
+	doc, errs := gqlparser.LoadQueryWithRules(schema.Schema(), operation, rules.NewDefaultRules())
 	require.Empty(t, errs)
 	return complexity.Calculate(t.Context(), schema, doc.Operations[0], variables)
 }

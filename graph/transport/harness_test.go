@@ -173,8 +173,8 @@ func (c *client) expectClose(code int, reason string) {
 	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(patience)))
 	_, data, err := c.ReadMessage()
 	require.Error(c.t, err, "got %s", data)
-	closed, ok := err.(*websocket.CloseError)
-	require.True(c.t, ok, "%v", err)
+	var closed *websocket.CloseError
+	require.ErrorAs(c.t, err, &closed)
 	require.Equal(c.t, code, closed.Code, "%s", closed.Text)
 	require.Equal(c.t, reason, closed.Text)
 }

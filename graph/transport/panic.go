@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -27,7 +28,7 @@ func presentPanic(ctx context.Context, exec graphql.GraphExecutor, logger *slog.
 	if p, ok := exec.(interface {
 		PresentRecoveredError(ctx context.Context, err any) error
 	}); ok {
-		if err, ok := p.PresentRecoveredError(ctx, value).(*gqlerror.Error); ok && err != nil {
+		if err, ok := errors.AsType[*gqlerror.Error](p.PresentRecoveredError(ctx, value)); ok && err != nil {
 			presented = err
 		}
 	}

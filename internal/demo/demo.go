@@ -28,7 +28,7 @@ const userEmail = "mei.lin@example.com"
 // Run plays the handoff. The server must allow desks on loopback addresses.
 func Run(ctx context.Context, o Options) error {
 	p := &play{out: o.Out, admin: client{url: o.URL, token: o.AdminToken}}
-	desk, err := startDesk(o.URL)
+	desk, err := startDesk(ctx, o.URL)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (p *play) operatorAnswers(ctx context.Context) error {
 func (p *play) lateAgent(ctx context.Context) error {
 	err := p.answer(ctx, "This answer comes too late and must never be seen.")
 	if code := codeOf(err); code != "STALE_CONTROL" {
-		return fmt.Errorf("the late message was answered with %q (%v), not STALE_CONTROL", code, err)
+		return fmt.Errorf("the late message was answered with %q, not STALE_CONTROL: %w", code, err)
 	}
 	p.say("Agent", "  [a late answer was refused: STALE_CONTROL]")
 	return nil

@@ -48,8 +48,8 @@ func (r *deskRequest) question() string {
 	return text
 }
 
-func startDesk(handoffURL string) (*desk, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func startDesk(ctx context.Context, handoffURL string) (*desk, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ const (
 // ctx bounds the attempts; claims ends earlier, when nothing new may begin.
 func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease) {
 	repeat := lease.Abandoned
+	var next *handoff.Delivery // the head, where it is known already
 	for {
 		if claims.Err() != nil {
 			r.giveBack(ctx, lease)
@@ -36,18 +37,20 @@ func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease) {
 			}
 			lease.Until = until
 		}
-		d, ok, err := r.Store.Head(ctx, lease.Lane)
-		if err != nil {
-			r.giveBack(ctx, lease)
-			r.Log.WarnContext(ctx, "reading a delivery failed", "error", err)
-			return
+		if next == nil {
+			d, ok, err := r.Store.Head(ctx, lease.Lane)
+			if err != nil {
+				r.Log.WarnContext(ctx, "reading a delivery failed", "error", err)
+			}
+			if err != nil || !ok {
+				r.giveBack(ctx, lease)
+				return
+			}
+			next = &d
 		}
-		if !ok {
-			r.giveBack(ctx, lease)
-			return
-		}
+		d := *next
 		w := &work{Relay: r, d: d, lease: lease, repeat: repeat || d.Attempts > 0}
-		next, err := w.deliver(ctx)
+		then, err := w.deliver(ctx)
 		if err != nil {
 			// The outcome could not be recorded. The lease stays, so that whoever takes the
 			// lane next knows that the head may have been delivered.
@@ -56,17 +59,19 @@ func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease) {
 			}
 			return
 		}
-		if next == release {
+		if then == release {
 			return
 		}
-		repeat = false
+		next, repeat = w.next, false
 	}
 }
 
-// giveBack releases the lane even while the relay is stopping.
+// giveBack releases the lane even while the relay is stopping. Something may have
+// been queued in it meanwhile, which rang while the lane was still leased.
 func (r *Relay) giveBack(ctx context.Context, lease handoff.Lease) {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
+	defer ring(r.Bell.deliver)
 	if err := r.Store.ReleaseLane(ctx, lease.Lane, lease.Owner, r.Now()); err != nil {
 		r.Log.WarnContext(ctx, "giving a lane back failed; it is free when its lease ends", "error", err)
 	}
@@ -90,6 +95,8 @@ type work struct {
 	kind   string // of the desk, for metrics
 	policy handoff.RetryPolicy
 	h      handoff.Handoff
+
+	next *handoff.Delivery // of the lane, where finishing this one told it
 }
 
 func (w *work) finish() handoff.FinishDelivery {
@@ -253,15 +260,21 @@ func (w *work) drop(ctx context.Context) (verdict, error) { return w.done(ctx, "
 func (w *work) done(ctx context.Context, result string) (verdict, error) {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	_, more, err := w.Store.FinishDelivery(ctx, w.finish(), w.Now())
-	if err != nil {
+	then, err := w.end(ctx, w.finish())
+	if err == nil {
+		w.count(result)
+	}
+	return then, err
+}
+
+// end finishes the delivery and goes on with the next.
+func (w *work) end(ctx context.Context, finish handoff.FinishDelivery) (verdict, error) {
+	next, more, err := w.Store.FinishDelivery(ctx, finish, w.Now())
+	if err != nil || !more {
 		return release, err
 	}
-	w.count(result)
-	if more {
-		return goOn, nil
-	}
-	return release, nil
+	w.next = &next
+	return goOn, nil
 }
 
 // record decides what a failed attempt means: again later, given up, or the end
@@ -287,6 +300,7 @@ func (w *work) record(ctx context.Context, err error) (verdict, error) {
 
 	if w.mayRepeat(f, failed.Attempts) {
 		w.count("retry")
+		defer ring(w.postponed)
 		return release, w.Store.PostponeDelivery(ctx, w.finish(), w.Now().Add(w.backoff(f, failed.Attempts)), failed)
 	}
 	finish := w.finish()
@@ -315,15 +329,11 @@ func (w *work) record(ctx context.Context, err error) (verdict, error) {
 	w.count("dead")
 	failed.Status = handoff.DeliveryDead
 	finish.Dead = &failed
-	_, more, err := w.Store.FinishDelivery(ctx, finish, w.Now())
-	if err != nil || !more {
-		return release, err
-	}
-	return goOn, nil
+	return w.end(ctx, finish)
 }
 
 func (w *work) warn(ctx context.Context, what string, f *fault.Fault) {
-	w.Log.WarnContext(ctx, what, "delivery_id", w.d.ID, "handoff_id", w.d.HandoffID, "connection_id", w.d.ConnectionID,
+	w.Log.WarnContext(ctx, "delivery given up", "meaning", what, "delivery_id", w.d.ID, "handoff_id", w.d.HandoffID, "connection_id", w.d.ConnectionID,
 		"desk", w.kind, "kind", w.d.Kind, "error_kind", f.Kind, "stage", f.Sent.String(), "error", f.Error())
 }
 

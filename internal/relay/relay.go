@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"handoff/internal/desk"
@@ -77,6 +78,11 @@ type Relay struct {
 	lanes   sync.WaitGroup
 	free    chan struct{} // one token per idle worker
 	claims  uint64        // by deliverLoop only
+
+	// starved says that a claim may have left lanes behind for want of a worker.
+	starved atomic.Bool
+	// postponed is rung when a lane begins to wait for a time of its own.
+	postponed chan struct{}
 }
 
 // New builds a Relay; Start begins.
@@ -93,7 +99,7 @@ func New(o Options) *Relay {
 	if o.Recheck == 0 {
 		o.Recheck = 5 * time.Second
 	}
-	r := &Relay{Options: o, free: make(chan struct{}, o.Workers)}
+	r := &Relay{Options: o, free: make(chan struct{}, o.Workers), postponed: make(chan struct{}, 1)}
 	for range o.Workers {
 		r.free <- struct{}{}
 	}
@@ -132,7 +138,9 @@ func (r *Relay) Stop(ctx context.Context) {
 }
 
 // deliverLoop claims lanes for idle workers whenever it is rung, a lane becomes
-// ready, or the sweep is due.
+// ready, or the sweep is due. When to look again is asked only after a look that
+// nothing has called for: what is queued is ready at once and rings by itself, so
+// a message costs one claim and no more.
 func (r *Relay) deliverLoop(ctx, attempts context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -141,19 +149,28 @@ func (r *Relay) deliverLoop(ctx, attempts context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.Bell.deliver:
+			r.claim(ctx, attempts)
+		case <-r.postponed:
+			timer.Reset(r.untilReady(ctx))
 		case <-timer.C:
+			sleep := r.Sweep
+			if r.claim(ctx, attempts) {
+				sleep = r.untilReady(ctx)
+			}
+			timer.Reset(sleep)
 		}
-		timer.Reset(r.claim(ctx, attempts))
 	}
 }
 
-// claim takes lanes until there are none or no worker is idle, and says how long
-// to sleep.
-func (r *Relay) claim(ctx, attempts context.Context) time.Duration {
+// claim takes lanes until there are none (true), no worker is idle, or it fails.
+func (r *Relay) claim(ctx, attempts context.Context) (all bool) {
 	for {
+		// Set before the idle workers are counted: one that ends right after the count
+		// sees it and rings.
+		r.starved.Store(true)
 		idle := r.takeIdle()
 		if idle == 0 {
-			return r.Sweep // a worker that ends rings the bell
+			return false
 		}
 		now := r.Now()
 		// An owner of its own for every claim: a lane that was released and claimed again
@@ -166,24 +183,29 @@ func (r *Relay) claim(ctx, attempts context.Context) time.Duration {
 			if ctx.Err() == nil {
 				r.Log.ErrorContext(ctx, "claiming deliveries failed", "error", err)
 			}
-			return r.Sweep
+			return false
+		}
+		all = len(leases) < idle
+		if all {
+			r.starved.Store(false)
 		}
 		r.giveIdle(idle - len(leases))
 		for _, lease := range leases {
 			r.lanes.Go(func() {
-				defer func() {
-					r.giveIdle(1)
-					ring(r.Bell.deliver) // more lanes may wait for a worker
-				}()
 				r.runLane(attempts, ctx, lease)
+				r.giveIdle(1)
+				if r.starved.Load() {
+					ring(r.Bell.deliver)
+				}
 			})
 		}
-		if len(leases) < idle {
-			return r.untilReady(ctx)
+		if all {
+			return true
 		}
 	}
 }
 
+// untilReady is how long nothing needs to be looked at, at most a sweep.
 func (r *Relay) untilReady(ctx context.Context) time.Duration {
 	next, err := r.Store.NextReady(ctx)
 	if err != nil || next.IsZero() {
