@@ -11,11 +11,20 @@ import (
 const MaxEmailLength = 254
 
 // The form that we accept: deliberately simpler than RFC 5322, since an address
-// typed by a User is confirmed by nobody. One @, no spaces, a dot in the domain.
-var emailForm = regexp.MustCompile(`^[^\s@<>(),;:"\[\]\\]+@[^\s@<>(),;:"\[\]\\.]+(\.[^\s@<>(),;:"\[\]\\.]+)+$`)
+// typed by a User is confirmed by nobody. One @, nothing blank or invisible, a dot
+// in the domain.
+var emailForm = regexp.MustCompile(`^[^` + neverInEmail + `]+@[^` + neverInEmail + `.]+(\.[^` + neverInEmail + `.]+)+$`)
 
-// emailInText finds candidates inside a sentence, cut off from punctuation around them.
-var emailInText = regexp.MustCompile(`[\p{L}\p{N}!#$%&'*+/=?^_{|}~.\-]+@[\p{L}\p{N}\-]+(\.[\p{L}\p{N}\-]+)+`)
+const neverInEmail = `\s\pZ\pC@<>(),;:"\[\]\\`
+
+// emailInText finds candidates inside a sentence, cut off from punctuation around
+// them, and from scripts that put no space between words: in 我的信箱是ann@example.com
+// the address begins with "ann". An address in such a script is only understood by
+// [ParseEmail].
+var emailInText = regexp.MustCompile(`[` + spacedLetters + `!#$%&'*+/=?^_{|}~.\-]+@[` + spacedLetters + `\-]+(\.[` + spacedLetters + `\-]+)+`)
+
+// Letters with their combining marks, and digits.
+const spacedLetters = `\p{Latin}\p{Greek}\p{Cyrillic}\x{0300}-\x{036F}0-9`
 
 // ParseEmail checks an address and returns it trimmed. The fault names the field
 // and says what is wrong in words that may be shown to the User.
@@ -35,9 +44,8 @@ func ParseEmail(field, s string) (string, error) {
 // FindEmail looks for one address in what a User typed. It returns "" when there
 // is none, or more than one: guessing between two addresses would be wrong half of the time.
 func FindEmail(text string) string {
-	found := emailInText.FindAllString(text, 3)
 	address := ""
-	for _, candidate := range found {
+	for _, candidate := range emailInText.FindAllString(text, -1) {
 		candidate = strings.Trim(candidate, ".'")
 		parsed, err := ParseEmail("email", candidate)
 		if err != nil || strings.EqualFold(parsed, address) {

@@ -173,6 +173,9 @@ func checkLane(h *handoff.Handoff, queued []handoff.Delivery, events []handoff.E
 			}
 		}
 	}
+	if !h.Open() && opens > 0 && closes == 0 && !h.DeskClosed {
+		problems = append(problems, "it has ended on our side and nobody tells the desk")
+	}
 	if h.DeskReadsLog && len(sent) > 0 {
 		problems = append(problems, "messages are delivered to a desk that reads the log")
 	}

@@ -392,7 +392,7 @@ func walk(t *testing.T, state handoff.State, inputs []handoff.Input) {
 
 func TestLifecycleWalk(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(2_000) {
+	for seed := range uint64(500) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		inputs := make([]handoff.Input, 60)
 		for i := range inputs {

@@ -165,8 +165,8 @@ func StandardText(n Notice, tag string) string {
 // fits, else the built-in text. An empty or unknown language falls back to the
 // Agent's language, then to English.
 func (s *Settings) Text(n Notice, userLanguage string) string {
-	wanted := make([]language.Tag, 0, 2)
-	for _, tag := range []string{userLanguage, s.Language} {
+	wanted := make([]language.Tag, 0, 3)
+	for _, tag := range []string{userLanguage, s.Language, StandardLanguages[0]} {
 		if parsed, err := language.Parse(tag); err == nil && parsed != language.Und {
 			wanted = append(wanted, parsed)
 		}
@@ -191,10 +191,7 @@ func (s *Settings) Text(n Notice, userLanguage string) string {
 			return standardTexts[StandardLanguages[i]][n]
 		}
 	}
-	if len(texts) > 0 {
-		return texts[0]
-	}
-	return standardTexts["en"][n]
+	return standardTexts[StandardLanguages[0]][n]
 }
 
 // OffHoursText is the reply to a request outside the service hours.

@@ -96,7 +96,8 @@ func (s *Service) UpdateSettings(ctx context.Context, agentID string, change fun
 		if a.Settings.Enabled && !was && !anyActive(connections) {
 			return fault.Invalid("enabled", "needs a desk: connect one and make it active first")
 		}
-		disabled = was && !a.Settings.Enabled
+		// Also when it was switched off before: that may have failed halfway.
+		disabled = !a.Settings.Enabled
 		return nil
 	})
 	if err != nil {

@@ -12,12 +12,10 @@ import (
 // Claim takes a Handoff out of the queue for an Operator, so that two do not
 // answer at once. Claiming it again as the same Operator changes nothing.
 func (s *Service) Claim(ctx context.Context, handoffID, operator string) (Handoff, error) {
-	return s.operate(ctx, handoffID, operator, "", func(t *turn) error {
-		if t.handoff.State == StateCollectingEmail || t.handoff.State == StateRequesting {
-			_, err := Next(t.handoff.State, KeptWaiting) // not in the queue yet: says so with the state
-			return err
-		}
-		return nil
+	// The queue begins and ends where the User may choose to keep waiting.
+	return s.operate(ctx, handoffID, operator, KeptWaiting, func(t *turn) error {
+		_, err := Next(t.handoff.State, KeptWaiting)
+		return err
 	})
 }
 
@@ -26,7 +24,8 @@ func (s *Service) Reply(ctx context.Context, handoffID, operator string, d Draft
 	if err := d.validate(); err != nil {
 		return Posted{}, err
 	}
-	if err := validLine("operator", &operator, MaxNameRunes); err != nil {
+	operator, err := validName("operator", operator)
+	if err != nil {
 		return Posted{}, err
 	}
 	h, err := s.store.Handoff(ctx, handoffID)
@@ -37,12 +36,11 @@ func (s *Service) Reply(ctx context.Context, handoffID, operator string, d Draft
 		return Posted{}, refusedHere(&h)
 	}
 	key := eventKey("operator", d.IdempotencyKey)
-	done, err := s.onHandoff(ctx, sessionOf(&h), key, func(t *turn) error {
+	done, _, err := s.onHandoff(ctx, sessionOf(&h), key, func(t *turn) error {
 		if err := claim(t, operator); err != nil {
 			return err
 		}
-		t.message, t.key = DeskEvent{OperatorName: operator, Text: d.Text, Attachments: d.Attachments}, key
-		return t.apply(OperatorWrote)
+		return t.operatorWrote(&DeskEvent{OperatorName: operator, Text: d.Text, Attachments: d.Attachments}, key)
 	}, OperatorWrote)
 	posted, err := s.posted(done, err, AuthorOperator)
 	if err != nil || done.Duplicate {
@@ -64,11 +62,9 @@ func (s *Service) EndByOperator(ctx context.Context, handoffID, operator string)
 
 // operate runs a decision of an Operator who holds, or takes, the claim.
 func (s *Service) operate(ctx context.Context, handoffID, operator string, on Input, decide func(*turn) error) (Handoff, error) {
-	if err := validLine("operator", &operator, MaxNameRunes); err != nil {
+	operator, err := validName("operator", operator)
+	if err != nil {
 		return Handoff{}, err
-	}
-	if operator == "" {
-		return Handoff{}, fault.Invalid("operator", "must not be empty")
 	}
 	h, err := s.store.Handoff(ctx, handoffID)
 	if err != nil {
@@ -77,10 +73,7 @@ func (s *Service) operate(ctx context.Context, handoffID, operator string, on In
 	if !h.DeskReadsLog {
 		return Handoff{}, refusedHere(&h)
 	}
-	if on == "" && !h.Open() {
-		return Handoff{}, closedFault()
-	}
-	if _, err := s.onHandoff(ctx, sessionOf(&h), "", func(t *turn) error {
+	if _, _, err := s.onHandoff(ctx, sessionOf(&h), "", func(t *turn) error {
 		if err := claim(t, operator); err != nil {
 			return err
 		}
@@ -106,11 +99,9 @@ func claim(t *turn, operator string) error {
 // AddNote stores a private note of an Operator. It is not part of the log and can
 // never reach the User.
 func (s *Service) AddNote(ctx context.Context, handoffID, operator, text string) (OperatorNote, error) {
-	if err := validLine("operator", &operator, MaxNameRunes); err != nil {
+	operator, err := validName("operator", operator)
+	if err != nil {
 		return OperatorNote{}, err
-	}
-	if operator == "" {
-		return OperatorNote{}, fault.Invalid("operator", "must not be empty")
 	}
 	if text == "" {
 		return OperatorNote{}, fault.Invalid("text", "must not be empty")

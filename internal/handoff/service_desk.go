@@ -30,28 +30,35 @@ func (s *Service) KnownElsewhere(ctx context.Context, deskRef string) (bool, err
 	return err == nil, err
 }
 
-// sessionAt finds the session of a desk's id. Which Handoff it is never changes,
-// so the answer is kept in memory; how it stands is read with every decision.
-func (s *Service) sessionAt(ctx context.Context, connectionID, ref string) (session, error) {
+// sessionAt finds the session of a desk's id. Which Handoff it is does not change
+// before it ends, so the answer is kept in memory; how it stands is read with every
+// decision. remembered says that the answer comes from there.
+func (s *Service) sessionAt(ctx context.Context, connectionID, ref string) (found session, remembered bool, err error) {
 	key := connectionID + "/" + ref
 	s.sessions.mu.Lock()
-	found, ok := s.sessions.items[key]
+	found, remembered = s.sessions.items[key]
 	s.sessions.mu.Unlock()
-	if ok {
-		return found, nil
+	if remembered {
+		return found, true, nil
 	}
 	h, err := s.store.HandoffByRef(ctx, connectionID, ref)
 	if err != nil {
-		return session{}, err
+		return session{}, false, err
 	}
-	found = session{handoffID: h.ID, conversationID: h.ConversationID, agentID: h.AgentID}
+	found = sessionOf(&h)
 	s.sessions.mu.Lock()
 	defer s.sessions.mu.Unlock()
 	if len(s.sessions.items) >= sessionCacheSize {
 		clear(s.sessions.items)
 	}
 	s.sessions.items[key] = found
-	return found, nil
+	return found, false, nil
+}
+
+func (s *Service) forgetSessionAt(connectionID, ref string) {
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	delete(s.sessions.items, connectionID+"/"+ref)
 }
 
 // sessionCacheSize bounds the memory of sessions by their id at the desk; about 10 MB.
@@ -70,7 +77,7 @@ func sessionOf(h *Handoff) session {
 }
 
 func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEvent) error {
-	at, err := s.sessionAt(ctx, connection.ID, e.Ref)
+	at, remembered, err := s.sessionAt(ctx, connection.ID, e.Ref)
 	if err != nil {
 		return err
 	}
@@ -85,46 +92,51 @@ func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEv
 	}
 	key := ""
 	if e.ID != "" && e.Kind == DeskMessage {
-		key = "desk:" + connection.ID + ":" + e.ID
+		// With the session: many desks number the messages of each one from 1.
+		key = "desk:" + connection.ID + ":" + e.Ref + ":" + e.ID
 	}
-	done, err := s.onHandoff(ctx, at, key, func(t *turn) error {
+	done, ended, err := s.onHandoff(ctx, at, key, func(t *turn) error {
 		switch e.Kind {
 		case DeskMessage:
-			t.message, t.key = *e, key
-			return t.apply(OperatorWrote)
+			return t.operatorWrote(e, key)
 		case DeskEnded:
 			return t.apply(OperatorEnded)
 		case DeskJoined:
-			if t.handoff.Operator != e.OperatorName {
-				t.handoff.Operator, t.touched = e.OperatorName, true
-			}
+			t.answeredBy(e.OperatorName)
 		case DeskTyping, DeskRead:
 		}
 		return nil
 	}, map[DeskEventKind]Input{DeskMessage: OperatorWrote, DeskEnded: OperatorEnded}[e.Kind])
+	if ended && remembered {
+		// The desk may have begun another session under this id.
+		s.forgetSessionAt(connection.ID, e.Ref)
+		return s.fromDesk(ctx, connection, e)
+	}
 	if err == nil && e.Kind == DeskMessage && !done.Duplicate {
 		s.counters.MessageAccepted(AuthorOperator)
 	}
 	return err
 }
 
-// onHandoff decides on one particular Handoff. When it has ended, the lifecycle
-// of CLOSED answers: an end is a quiet no-op, a message is refused.
-func (s *Service) onHandoff(ctx context.Context, at session, key string, decide func(*turn) error, on Input) (Committed, error) {
+// onHandoff decides on one particular Handoff. When it has ended, which is told, the
+// lifecycle of CLOSED answers: an end is a quiet no-op, a message is refused.
+func (s *Service) onHandoff(ctx context.Context, at session, key string, decide func(*turn) error, on Input) (done Committed, ended bool, err error) {
 	agent, err := s.agent(ctx, at.agentID)
 	if err != nil {
-		return Committed{}, err
+		return Committed{}, false, err
 	}
-	return s.changeWith(ctx, at.conversationID, key, &agent.Settings, func(t *turn) error {
-		if t.handoff == nil || t.handoff.ID != at.handoffID {
-			if on == "" {
-				return nil
-			}
-			_, err := Next(StateClosed, on)
-			return err
+	done, err = s.changeWith(ctx, at.conversationID, key, &agent.Settings, func(t *turn) error {
+		ended = t.handoff == nil || t.handoff.ID != at.handoffID
+		switch {
+		case !ended:
+			return decide(t)
+		case on == "":
+			return nil
 		}
-		return decide(t)
+		_, err := Next(StateClosed, on)
+		return err
 	})
+	return done, ended && !done.Duplicate, err
 }
 
 // DeskAccepted records that the desk opened the session under ref, and ends the
@@ -142,19 +154,16 @@ func (s *Service) DeskAccepted(ctx context.Context, d Delivery, finish FinishDel
 // the outcome is unknown: the desk is told to close what it may have opened.
 func (s *Service) DeskRefused(ctx context.Context, d Delivery, finish FinishDelivery, maybeOpened bool) error {
 	return s.onDelivered(ctx, d, finish, func(t *turn) error {
-		before := t.handoff.State
-		if err := t.apply(DeskRefused); err != nil {
+		// Settled: the desk has ended it, or an Operator has written, so that it has the
+		// session whatever it answered.
+		settled := t.handoff.DeskClosed || !t.handoff.AcceptedAt.IsZero()
+		if err := t.apply(DeskRefused); err != nil || settled {
 			return err
 		}
-		switch {
-		case before == StateRequesting || before == StateClosed:
-			t.change.DropLane = LaneOf(t.handoff.ID)
-			t.handoff.DeskClosed = true
-			if maybeOpened {
-				t.queue(Delivery{Kind: DeliverClose}, -1)
-			}
-		default:
-			// An Operator has already written: the desk has the session, whatever it answered.
+		t.change.DropLane = LaneOf(t.handoff.ID)
+		t.handoff.DeskClosed = true
+		if maybeOpened {
+			t.queue(Delivery{Kind: DeliverClose}, -1)
 		}
 		return nil
 	})
@@ -222,7 +231,7 @@ func (s *Service) onDelivered(ctx context.Context, d Delivery, finish FinishDeli
 
 // FireDeadline applies a deadline that has come, if the Handoff still has it.
 func (s *Service) FireDeadline(ctx context.Context, due Handoff) error {
-	_, err := s.onHandoff(ctx, sessionOf(&due), "", func(t *turn) error {
+	_, _, err := s.onHandoff(ctx, sessionOf(&due), "", func(t *turn) error {
 		if t.handoff.DeadlineKind == DeadlineNone || t.now.Before(t.handoff.DeadlineAt) {
 			return nil // moved or cleared since it was found
 		}

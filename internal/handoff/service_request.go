@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"handoff/internal/fault"
+	"handoff/internal/hours"
 )
 
 // Request asks for a human.
@@ -63,7 +64,7 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 		return RequestResult{}, err
 	}
 	if made != "" {
-		return s.await(ctx, r, made, conversation.LastSeq, "")
+		return s.await(ctx, r, made)
 	}
 	// Settings and connections decide, so they are read afresh, not from memory.
 	agent, err := s.store.Agent(ctx, conversation.AgentID)
@@ -75,12 +76,17 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 	if err != nil {
 		return RequestResult{}, err
 	}
+	schedule, err := agent.Settings.Schedule()
+	if err != nil {
+		return RequestResult{}, err
+	}
 	var (
 		result RequestResult
 		choice connectionChoice
 	)
-	done, err := s.changeWith(ctx, conversation.ID, "", &agent.Settings, func(t *turn) error {
-		result = RequestResult{}
+	key := eventKey("request", r.IdempotencyKey)
+	done, err := s.changeWith(ctx, conversation.ID, key, &agent.Settings, func(t *turn) error {
+		result, choice = RequestResult{}, connectionChoice{}
 		if t.handoff != nil {
 			h := *t.handoff
 			result = RequestResult{Outcome: OutcomeAlreadyActive, Handoff: &h}
@@ -96,14 +102,9 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 			result = RequestResult{Outcome: choice.outcome, Detail: choice.detail}
 			return nil
 		}
-		schedule, err := agent.Settings.Schedule()
-		if err != nil {
-			return err
-		}
 		if !schedule.OpenAt(t.now) {
-			result = RequestResult{Outcome: OutcomeOutOfService}
-			result.NextOpening, _ = schedule.NextOpening(t.now)
-			result.Text = t.sayText(NoticeOutOfHours, agent.Settings.OffHoursText(t.conv.Language))
+			result = outOfService(schedule, t.now, agent.Settings.OffHoursText(t.conv.Language))
+			t.add(Event{Kind: EventMessage, Author: AuthorSystem, Notice: NoticeOutOfHours, Text: result.Text, Key: key})
 			return nil
 		}
 		if choice.connection.Status != StatusAvailable {
@@ -125,14 +126,17 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 		}
 		return nil
 	})
-	if err != nil {
-		// The same key, used twice at once: the other call has made it.
-		if once != nil && fault.Is(err, fault.Conflict) {
-			if made, lookup := s.store.Once(ctx, once.Scope, once.Key); lookup == nil && made != "" {
-				return s.await(ctx, r, made, conversation.LastSeq, "")
-			}
+	// The same key, used twice at once: the other call has made it.
+	if once != nil && (fault.Is(err, fault.Conflict) || result.Outcome == OutcomeAlreadyActive) {
+		if made, lookup := s.store.Once(ctx, once.Scope, once.Key); lookup == nil && made != "" {
+			return s.await(ctx, r, made)
 		}
+	}
+	if err != nil {
 		return RequestResult{}, err
+	}
+	if done.Duplicate { // the same request was refused before, and the User has read why
+		return outOfService(schedule, s.now(), done.Events[0].Text), nil
 	}
 	if result.Outcome != OutcomeRequesting {
 		s.counters.HandoffRequested(choice.connection.Kind, result.Outcome)
@@ -141,11 +145,16 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 		}
 		return result, nil
 	}
-	result, err = s.await(ctx, r, done.Handoff.ID, done.Conversation.LastSeq, "")
+	result, err = s.await(ctx, r, done.Handoff.ID)
 	if err == nil {
 		s.counters.HandoffRequested(choice.connection.Kind, result.Outcome)
 	}
 	return result, err
+}
+
+func outOfService(schedule *hours.Schedule, now time.Time, text string) RequestResult {
+	opening, _ := schedule.NextOpening(now)
+	return RequestResult{Outcome: OutcomeOutOfService, Text: text, NextOpening: opening}
 }
 
 type connectionChoice struct {
@@ -220,7 +229,7 @@ func newDeskRef() string {
 
 // await waits for the desk's answer as long as the caller asked for and says how
 // the Handoff stands then.
-func (s *Service) await(ctx context.Context, r Request, handoffID string, after int64, text string) (RequestResult, error) {
+func (s *Service) await(ctx context.Context, r Request, handoffID string) (RequestResult, error) {
 	h, err := s.store.Handoff(ctx, handoffID)
 	if err != nil {
 		return RequestResult{}, err

@@ -65,13 +65,8 @@ func (t *turn) add(e Event) int64 {
 }
 
 // say appends a standard text in the User's language.
-func (t *turn) say(n Notice) string {
-	return t.sayText(n, t.settings.Text(n, t.conv.Language))
-}
-
-func (t *turn) sayText(n Notice, text string) string {
-	t.add(Event{Kind: EventMessage, Author: AuthorSystem, Notice: n, Text: text})
-	return text
+func (t *turn) say(n Notice) {
+	t.add(Event{Kind: EventMessage, Author: AuthorSystem, Notice: n, Text: t.settings.Text(n, t.conv.Language)})
 }
 
 // setControl moves control and raises the epoch; from here on whatever was
@@ -258,23 +253,21 @@ func (t *turn) sendToDesk() {
 // checkEmail looks for an address in what the User typed during the e-mail step.
 func (t *turn) checkEmail() error {
 	h := t.handoff
-	seq := t.change.Events[t.appended].Seq
-	if address := FindEmail(t.text); address != "" {
+	address := FindEmail(t.text)
+	// Whatever else the User sent beside the answer is for the Operator.
+	answer := address != "" && strings.TrimSpace(t.text) == address || h.EmailPolicy == EmailOptional && declines(t.text)
+	message := t.change.Events[t.appended]
+	if !answer || len(message.Attachments) > 0 {
+		h.HeldSeqs = append(h.HeldSeqs, message.Seq)
+	}
+	if address != "" {
 		t.conv.User.Email = address
 		h.Email = address
-		// Whatever else the User wrote beside the address is for the Operator.
-		if strings.TrimSpace(t.text) != address {
-			h.HeldSeqs = append(h.HeldSeqs, seq)
-		}
 		return t.apply(EmailSettled)
 	}
 	if h.EmailPolicy == EmailOptional {
-		if !declines(t.text) {
-			h.HeldSeqs = append(h.HeldSeqs, seq)
-		}
 		return t.apply(EmailSettled)
 	}
-	h.HeldSeqs = append(h.HeldSeqs, seq)
 	h.EmailTries++
 	if h.EmailTries >= MaxEmailTries {
 		return t.apply(EmailAbandoned)
@@ -293,13 +286,24 @@ func declines(text string) bool {
 	return false
 }
 
+// answeredBy notes who answers; a desk that does not tell is not contradicted.
+func (t *turn) answeredBy(operator string) {
+	if operator != "" && t.handoff.Operator != operator {
+		t.handoff.Operator, t.touched = operator, true
+	}
+}
+
+// operatorWrote applies a message of the Operator. key is its idempotency key, "" = none.
+func (t *turn) operatorWrote(m *DeskEvent, key string) error {
+	t.message, t.key = *m, key
+	t.answeredBy(m.OperatorName) // first, so that the change of state names the Operator
+	return t.apply(OperatorWrote)
+}
+
 // relayToUser appends the Operator's message. A text beyond the limit of one
 // message becomes several, in one commit, so that nothing is lost or cut off.
 func (t *turn) relayToUser() {
 	m := &t.message
-	if m.OperatorName != "" {
-		t.handoff.Operator = m.OperatorName
-	}
 	parts := SplitText(m.Text, MaxTextRunes)
 	for i, part := range parts {
 		e := Event{Kind: EventMessage, Author: AuthorOperator, Text: part, OperatorName: t.handoff.Operator}
