@@ -41,6 +41,7 @@ var kinds = map[fault.Kind]struct {
 	fault.DeskRateLimited:   {"DESK_RATE_LIMITED", http.StatusTooManyRequests, slog.LevelWarn, true},
 	fault.DeskUnavailable:   {"DESK_UNAVAILABLE", http.StatusServiceUnavailable, slog.LevelWarn, true},
 	fault.Unsupported:       {"UNSUPPORTED", http.StatusBadRequest, slog.LevelDebug, false},
+	fault.Resync:            {"RESYNC", http.StatusServiceUnavailable, slog.LevelDebug, true},
 	fault.Canceled:          {"CANCELED", http.StatusServiceUnavailable, slog.LevelDebug, true},
 	fault.Internal:          {"INTERNAL", http.StatusInternalServerError, slog.LevelError, true},
 }

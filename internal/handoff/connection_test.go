@@ -379,3 +379,25 @@ func TestDisconnectRacedByANewRequest(t *testing.T) {
 	b.requireState(handoff.StateWaiting, "")
 	require.Equal(t, b.desk.ID, b.newest().ConnectionID)
 }
+
+// A request that has seen the connection active comes in while the desk is told of
+// the end of the others.
+func TestDisconnectRacedByARequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.reach(handoff.StateWaiting)
+		b.conv = b.converse(handoff.ChannelWidget)
+		asked := make(chan error, 1)
+		time.AfterFunc(time.Second, func() {
+			b.store.mu.Lock()
+			b.store.connections[0].Active = true
+			b.store.mu.Unlock()
+			_, err := b.svc.RequestHandoff(b.ctx, handoff.Request{ConversationID: b.conv})
+			asked <- err
+		})
+		require.NoError(t, b.svc.Disconnect(b.ctx, b.desk.ID))
+		require.NoError(t, <-asked)
+		b.requireState(handoff.StateClosed, handoff.ReasonHandoffDisabled)
+	})
+}

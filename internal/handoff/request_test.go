@@ -492,3 +492,23 @@ func TestRequestDecidedAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, r.Handoff.ID, made)
 }
+
+// Handoff is switched off, or the desk is disconnected, between the look at the
+// settings and the commit: no Handoff is left that nobody will ever answer.
+func TestRequestRacedByTheEndOfTheService(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"handoff is switched off", "the desk is disconnected", "the Agent is deleted"} {
+		for _, policy := range []handoff.EmailPolicy{handoff.EmailNever, handoff.EmailAsk} {
+			t.Run(name+" "+string(policy), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				b.settings(func(s *handoff.Settings) { s.EmailPolicy = policy })
+				b.store.interrupt(func() { require.NoError(t, endings[name](b)) })
+				r := b.request()
+				require.Equal(t, handoff.OutcomeEnded, r.Outcome)
+				require.Equal(t, handoff.ReasonHandoffDisabled, r.Handoff.Reason)
+				require.Equal(t, b.newest(), *r.Handoff)
+			})
+		}
+	}
+}

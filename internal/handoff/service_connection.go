@@ -337,6 +337,10 @@ func (s *Service) Disconnect(ctx context.Context, id string) error {
 		return err
 	}
 	s.desks.Forget(id)
+	// Requests that were decided before and came in meanwhile; later ones end themselves.
+	if err := s.endAll(ctx, "", id, Disabled); err != nil {
+		return err
+	}
 	left, err := s.store.Connections(ctx, c.AgentID)
 	if err != nil {
 		return err

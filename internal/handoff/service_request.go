@@ -138,18 +138,42 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 	if done.Duplicate { // the same request was refused before, and the User has read why
 		return outOfService(schedule, s.now(), done.Events[0].Text), nil
 	}
-	if result.Outcome != OutcomeRequesting {
+	if result.Outcome != OutcomeRequesting && result.Outcome != OutcomeEmailRequired {
 		s.counters.HandoffRequested(choice.connection.Kind, result.Outcome)
-		if result.Outcome == OutcomeEmailRequired {
-			result.Handoff = done.Handoff
-		}
 		return result, nil
 	}
+	if err := s.endIfWithdrawn(ctx, done.Handoff, &agent.Settings); err != nil {
+		return RequestResult{}, err
+	}
+	text := result.Text
 	result, err = s.await(ctx, r, done.Handoff.ID)
 	if err == nil {
 		s.counters.HandoffRequested(choice.connection.Kind, result.Outcome)
 	}
+	result.Text = text
 	return result, err
+}
+
+// endIfWithdrawn ends a Handoff that was requested while handoff was switched off,
+// or its desk disconnected. Those end what is open; a request that was decided
+// before and committed after them would be answered by nobody.
+func (s *Service) endIfWithdrawn(ctx context.Context, h *Handoff, settings *Settings) error {
+	agent, err := s.store.Agent(ctx, h.AgentID)
+	if err == nil && agent.Settings.Enabled {
+		if _, err = s.store.Connection(ctx, h.ConnectionID); err == nil {
+			return nil
+		}
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	_, err = s.changeWith(ctx, h.ConversationID, "", settings, func(t *turn) error {
+		if t.handoff == nil || t.handoff.ID != h.ID {
+			return nil
+		}
+		return t.apply(Disabled)
+	})
+	return err
 }
 
 func outOfService(schedule *hours.Schedule, now time.Time, text string) RequestResult {
