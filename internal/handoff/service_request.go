@@ -272,7 +272,28 @@ func (s *Service) await(ctx context.Context, r Request, handoffID string) (Reque
 			return RequestResult{}, err
 		}
 	}
-	return RequestResult{Outcome: outcomeOf(&h), Handoff: &h}, nil
+	result := RequestResult{Outcome: outcomeOf(&h), Handoff: &h}
+	if notice := toldBy(result.Outcome); notice != "" {
+		agent, err := s.agent(ctx, h.AgentID)
+		if err != nil {
+			return RequestResult{}, err
+		}
+		result.Text = agent.Settings.Text(notice, h.Language)
+	}
+	return result, nil
+}
+
+// toldBy is what the User has read when a request stands like this; "" = nothing
+// that the answer repeats.
+func toldBy(o Outcome) Notice {
+	switch o {
+	case OutcomeConnecting:
+		return NoticeConnecting
+	case OutcomeTransferFailed:
+		return NoticeBusy
+	default:
+		return ""
+	}
 }
 
 // outcomeOf says how a request stands by the state of its Handoff.

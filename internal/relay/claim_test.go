@@ -26,6 +26,9 @@ type fakeStore struct {
 	claims  int // that found something or not
 	lookups int // of NextReady
 	heads   int
+
+	// dropped empties the lane before a head is read, once, and queues a message after.
+	dropped bool
 }
 
 type fakeLane struct {
@@ -38,6 +41,10 @@ type fakeLane struct {
 func (s *fakeStore) queue(lane string, messages int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.enqueue(lane, messages)
+}
+
+func (s *fakeStore) enqueue(lane string, messages int) {
 	l := s.lanes[lane]
 	if l == nil {
 		l = &fakeLane{}
@@ -81,6 +88,11 @@ func (s *fakeStore) Head(_ context.Context, lane string) (handoff.Delivery, bool
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heads++
+	if s.dropped {
+		s.dropped = false
+		s.lanes[lane].queue = nil
+		defer s.enqueue(lane, 1)
+	}
 	if l := s.lanes[lane]; len(l.queue) > 0 {
 		return l.queue[0], true, nil
 	}
@@ -103,6 +115,16 @@ func (s *fakeStore) PostponeDelivery(_ context.Context, f handoff.FinishDelivery
 	defer s.mu.Unlock()
 	l := s.lanes[f.Lane]
 	l.queue[0], l.ready = failed, retryAt
+	return nil
+}
+
+func (s *fakeStore) ReleaseLane(_ context.Context, lane, _ string, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[lane]
+	if l.ready = (time.Time{}); len(l.queue) > 0 {
+		l.ready = now
+	}
 	return nil
 }
 
@@ -246,5 +268,20 @@ func TestARetryComesAtItsTime(t *testing.T) {
 		synctest.Wait()
 
 		require.Len(t, attempts, 2, "long before the next sweep")
+	})
+}
+
+func TestWhatIsQueuedAsALaneIsGivenBackDoesNotWaitForTheSweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		store, bell := relaying(t, 4, func() error { sent++; return nil })
+
+		store.dropped = true
+		store.queue("a", 1)
+		bell.Deliver("a")
+		synctest.Wait()
+
+		require.Equal(t, 1, sent)
 	})
 }

@@ -40,10 +40,13 @@ func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease) {
 		if next == nil {
 			d, ok, err := r.Store.Head(ctx, lease.Lane)
 			if err != nil {
-				r.Log.WarnContext(ctx, "reading a delivery failed", "error", err)
-			}
-			if err != nil || !ok {
 				r.giveBack(ctx, lease)
+				r.Log.WarnContext(ctx, "reading a delivery failed", "error", err)
+				return
+			}
+			if !ok {
+				r.giveBack(ctx, lease)
+				ring(r.Bell.deliver) // for what was queued, and rang, while the lane was still ours
 				return
 			}
 			next = &d
@@ -66,12 +69,10 @@ func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease) {
 	}
 }
 
-// giveBack releases the lane even while the relay is stopping. Something may have
-// been queued in it meanwhile, which rang while the lane was still leased.
+// giveBack releases the lane even while the relay is stopping.
 func (r *Relay) giveBack(ctx context.Context, lease handoff.Lease) {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	defer ring(r.Bell.deliver)
 	if err := r.Store.ReleaseLane(ctx, lease.Lane, lease.Owner, r.Now()); err != nil {
 		r.Log.WarnContext(ctx, "giving a lane back failed; it is free when its lease ends", "error", err)
 	}
@@ -116,7 +117,7 @@ func (w *work) deliver(ctx context.Context) (verdict, error) {
 	w.kind = w.h.DeskKind
 	connection, err := w.Store.Connection(ctx, w.d.ConnectionID)
 	if fault.Is(err, fault.NotFound) {
-		return w.drop(ctx) // the connection was removed: nobody is left to tell
+		return w.withoutDesk(ctx)
 	}
 	if err != nil {
 		return release, err
@@ -139,6 +140,18 @@ func (w *work) deliver(ctx context.Context) (verdict, error) {
 		return w.close(ctx, attempt, target)
 	}
 	return w.drop(ctx)
+}
+
+// withoutDesk ends a delivery whose connection was removed: nobody is left to tell.
+// A request that was not yet accepted has failed by that.
+func (w *work) withoutDesk(ctx context.Context) (verdict, error) {
+	if w.d.Kind != handoff.DeliverOpen || !w.h.Open() {
+		return w.drop(ctx)
+	}
+	w.count("refused")
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	return goOn, w.Business.DeskRefused(ctx, w.d, w.finish(), false)
 }
 
 func (w *work) open(ctx, attempt context.Context, target desk.Desk, description *handoff.DeskDescription) (verdict, error) {

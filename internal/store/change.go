@@ -67,8 +67,14 @@ func (s *Store) Change(ctx context.Context, conversationID, key string, decide h
 
 // commit writes a plan or fails with errStale.
 func (s *Store) commit(ctx context.Context, p *plan) error {
-	if s.batches != nil && p.ordinary() {
-		return s.batches.commit(ctx, p)
+	if s.changes != nil && p.ordinary() {
+		_, written, err := s.changes.do(ctx, p)
+		if err == nil && !written {
+			return errStale
+		}
+		if !errors.Is(err, errBlocked) {
+			return err
+		}
 	}
 	return s.writes.transact(ctx, p.apply)
 }

@@ -41,13 +41,13 @@ func newDeliveryRow(d *handoff.Delivery) deliveryRow {
 	}
 }
 
-func (r *deliveryRow) delivery() (handoff.Delivery, error) {
+func (r *deliveryRow) delivery() handoff.Delivery {
 	return handoff.Delivery{
 		ID: r.ID, Lane: r.Lane, LaneSeq: r.LaneSeq, AgentID: r.AgentID, ConnectionID: r.ConnectionID,
 		ConversationID: r.ConversationID, HandoffID: r.HandoffID, Kind: handoff.DeliveryKind(r.Kind), EventSeq: r.EventSeq,
 		Status: handoff.DeliveryStatus(r.Status), Attempts: int(r.Attempts),
 		LastError: r.LastError, LastErrorKind: fault.Kind(r.LastErrorKind), LastErrorAt: r.LastErrorAt.time(), CreatedAt: r.CreatedAt.time(),
-	}, nil
+	}
 }
 
 func (r *deliveryRow) position() position { return position{id: r.ID} }
@@ -61,7 +61,7 @@ func (s *Store) Delivery(ctx context.Context, id string) (handoff.Delivery, erro
 	if err := s.read(ctx).Where("id = ?", id).Take(&row).Error; err != nil {
 		return handoff.Delivery{}, missing(err, "delivery")
 	}
-	return row.delivery()
+	return row.delivery(), nil
 }
 
 // Deliveries implements [handoff.DeliveryStore]: the newest first.
@@ -91,7 +91,7 @@ func (s *Store) Deliveries(ctx context.Context, f handoff.DeliveryFilter, p hand
 	if err := q.Find(&rows).Error; err != nil {
 		return handoff.List[handoff.Delivery]{}, classify(err)
 	}
-	return pageOf(deliveriesNewest, p, rows, (*deliveryRow).delivery, (*deliveryRow).position)
+	return pageOf(deliveriesNewest, p, rows, func(r *deliveryRow) (handoff.Delivery, error) { return r.delivery(), nil }, (*deliveryRow).position)
 }
 
 // ReplayDelivery implements [handoff.DeliveryStore]. NotAllowedInState when it is not dead.

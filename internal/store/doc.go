@@ -29,9 +29,9 @@
 //
 //   - Whatever is not dead comes after done_seq and not after last_seq.
 //   - ready_at is null only if there is nothing to deliver and no lease.
-//   - Whoever adds or removes deliveries that are not his own to finish raises
-//     last_seq, so that a statement which waited for the lock can tell whether the
-//     deliveries that it saw before are still the ones that are there.
+//   - Whoever adds deliveries raises last_seq. Whoever removes those that are not
+//     his to finish moves done_seq past them or raises last_seq. So a statement that
+//     waited for the lock can tell whether what it saw before is still there.
 //
 // "Is anything left?" is answered by last_seq and done_seq, or by a statement of
 // its own under the lock; never by a subquery of the statement that takes the

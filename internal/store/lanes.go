@@ -33,26 +33,38 @@ var errLeaseLost = fault.New(fault.Conflict, "the lease of the lane was lost")
 // ClaimLanes implements [handoff.DeliveryStore]. The owner must not have been used
 // for an earlier claim, or a worker that lost a lane could finish under the new lease.
 func (s *Store) ClaimLanes(ctx context.Context, owner string, now, until time.Time, limit int) ([]handoff.Lease, error) {
-	var leases []handoff.Lease
+	var ready []laneRow
+	if s.dialect.claimLanes != "" {
+		if err := s.reads.WithContext(ctx).Raw(s.dialect.claimLanes, instant(now), limit, owner, instant(until)).Scan(&ready).Error; err != nil {
+			return nil, classify(err)
+		}
+		return leasesOf(ready, owner, until), nil
+	}
 	err := s.write(ctx, func(tx *gorm.DB) error {
-		leases = nil
-		var ready []laneRow
-		if err := tx.Raw("SELECT key, lease_owner FROM lanes WHERE ready_at <= ? ORDER BY ready_at LIMIT ?"+s.dialect.skipLocked, instant(now), limit).
-			Scan(&ready).Error; err != nil || len(ready) == 0 {
+		ready = nil
+		if err := tx.Raw("SELECT key, lease_owner FROM lanes WHERE ready_at <= ? ORDER BY ready_at LIMIT ?", instant(now), limit).
+			Scan(&ready).Error; err != nil {
 			return err
 		}
-		keys := make([]string, len(ready))
-		for i, l := range ready {
-			keys[i] = l.Key
-			leases = append(leases, handoff.Lease{Lane: l.Key, Owner: owner, Until: micro(until), Abandoned: l.LeaseOwner != nil})
+		for i := range ready {
+			if _, err := exec(tx, `UPDATE lanes SET lease_owner = $2, ready_at = $3 WHERE key = $1`, ready[i].Key, owner, instant(until)); err != nil {
+				return err
+			}
 		}
-		return tx.Exec("UPDATE lanes SET lease_owner = ?, ready_at = ? WHERE key IN (SELECT value FROM "+s.dialect.elements+")",
-			owner, instant(until), encode(keys)).Error
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return leases, nil
+	return leasesOf(ready, owner, until), nil
+}
+
+func leasesOf(taken []laneRow, owner string, until time.Time) []handoff.Lease {
+	leases := make([]handoff.Lease, len(taken))
+	for i, l := range taken {
+		leases[i] = handoff.Lease{Lane: l.Key, Owner: owner, Until: micro(until), Abandoned: l.LeaseOwner != nil}
+	}
+	return leases
 }
 
 // NextReady implements [handoff.DeliveryStore].
@@ -88,12 +100,18 @@ func head(db *gorm.DB, lane string) (handoff.Delivery, bool, error) {
 	if err != nil {
 		return handoff.Delivery{}, false, classify(err)
 	}
-	d, err := row.delivery()
-	return d, true, err
+	return row.delivery(), true, nil
 }
 
 // FinishDelivery implements [handoff.DeliveryStore].
 func (s *Store) FinishDelivery(ctx context.Context, f handoff.FinishDelivery, now time.Time) (next handoff.Delivery, more bool, err error) {
+	if s.finishes != nil && f.Dead == nil {
+		e, held, err := s.finishes.do(ctx, f)
+		again := errors.Is(err, errBlocked) || (held && e.again)
+		if !again {
+			return e.next, e.more, classify(err)
+		}
+	}
 	err = s.underLease(ctx, f.Lane, f.Owner, func(tx *gorm.DB, l *laneRow) error {
 		next, more = handoff.Delivery{}, false
 		if err := endDelivery(tx, &f); err != nil {
@@ -215,9 +233,9 @@ func lockLane(tx *gorm.DB, key, forUpdate string) (laneRow, error) {
 }
 
 // emptyLane removes what is not dead, also what is under way: the lease stays, and
-// its worker finds the lane empty. Raising last_seq tells whoever waits for the lock.
+// its worker finds the lane empty.
 func emptyLane(tx *gorm.DB, key string) error {
-	if _, err := exec(tx, `UPDATE lanes SET last_seq = last_seq + 1, done_seq = last_seq + 1,
+	if _, err := exec(tx, `UPDATE lanes SET done_seq = last_seq,
 		ready_at = CASE WHEN lease_owner IS NULL THEN NULL ELSE ready_at END WHERE key = $1`, key); err != nil {
 		return err
 	}

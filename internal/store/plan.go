@@ -2,6 +2,7 @@ package store
 
 import (
 	"reflect"
+	"time"
 
 	"handoff/internal/handoff"
 )
@@ -166,6 +167,7 @@ func (s *Store) setDeliveries(p *plan, queued []handoff.QueuedDelivery) error {
 		if d.CreatedAt.IsZero() {
 			d.CreatedAt = s.now()
 		}
+		d.Attempts, d.LastError, d.LastErrorKind, d.LastErrorAt = 0, "", "", time.Time{}
 		row := newDeliveryRow(&d)
 		if err := storable(&row); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,10 +17,12 @@ import (
 	"handoff/migrations"
 )
 
-// batchConnections are the connections that commit batches of changes: one
-// gathers and sends while the other waits for the disk. More make the batches
-// smaller and the whole slower.
-const batchConnections = 2
+// How many batches are under way at a time, each on a connection. More would make
+// them smaller and the whole slower.
+const (
+	changeBatches = 1
+	finishBatches = 1
+)
 
 // applicationName shows in pg_stat_activity unless the URL has another one.
 const applicationName = "handoff"
@@ -38,11 +41,13 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		forUpdate:  " FOR UPDATE",
 		skipLocked: " FOR UPDATE SKIP LOCKED",
 		elements:   "jsonb_array_elements_text(CAST(? AS jsonb)) AS list(value)",
+		claimLanes: claimLanes,
 	}
 
 	db := stdlib.OpenDB(*config)
 	s.closers = append(s.closers, db.Close)
-	own := max(o.MaxConnections-batchConnections, 1)
+	batches := min(changeBatches+finishBatches, o.MaxConnections/2)
+	own := o.MaxConnections - batches
 	db.SetMaxOpenConns(own)
 	db.SetMaxIdleConns(own)
 	files, err := fs.Sub(migrations.Postgres, "postgres")
@@ -59,21 +64,34 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	s.reads = g
 	s.writes = postgresWriter{g}
 
-	pool, err := openBatchPool(ctx, config)
+	pool, err := openBatchPool(ctx, config, batches)
 	if err != nil {
 		return fmt.Errorf("open Postgres: %w", err)
 	}
 	s.closers = append(s.closers, func() error { pool.Close(); return nil })
-	s.batches = newBatcher(pool)
-	s.closers = append(s.closers, func() error { s.batches.close(); return nil })
+	s.changes, s.finishes = newChangeBatcher(pool), newFinishBatcher(pool)
+	s.closers = append(s.closers, func() error {
+		s.changes.close()
+		s.finishes.close()
+		return nil
+	})
 	return nil
 }
+
+// claimLanes takes lanes that nobody is just taking. The list of keys is an array,
+// because a join would read all lanes once there is a plan for any length.
+const claimLanes = `WITH ready AS MATERIALIZED (
+  SELECT key, lease_owner FROM lanes WHERE ready_at <= ? ORDER BY ready_at LIMIT ? FOR UPDATE SKIP LOCKED
+), taken AS (
+  UPDATE lanes SET lease_owner = ?, ready_at = ? WHERE key = ANY (ARRAY(SELECT key FROM ready))
+)
+SELECT key, lease_owner FROM ready`
 
 // openBatchPool opens the connections for batches. Their few statements join lists
 // of unknown length to big tables by primary key. A plan that was made while the
 // tables were small, and is kept, would read them from end to end until the next
 // analyze, so the planner is told what is always right here.
-func openBatchPool(ctx context.Context, base *pgx.ConnConfig) (*pgxpool.Pool, error) {
+func openBatchPool(ctx context.Context, base *pgx.ConnConfig, connections int) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig("")
 	if err != nil {
 		return nil, err
@@ -83,8 +101,8 @@ func openBatchPool(ctx context.Context, base *pgx.ConnConfig) (*pgxpool.Pool, er
 		config.ConnConfig.RuntimeParams[off] = "off"
 	}
 	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
-	config.MinConns = 0
-	config.MaxConns = batchConnections
+	config.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(batchLockTimeout.Milliseconds(), 10)
+	config.MaxConns = int32(connections)
 	return pgxpool.NewWithConfig(ctx, config)
 }
 

@@ -25,9 +25,9 @@ func (s *snapshots) get(id string) (handoff.Snapshot, bool) {
 	return copyOf(snap), ok
 }
 
-// put remembers a snapshot and forgets arbitrary others beyond the bound.
+// put remembers a snapshot, which nobody may modify any more, and forgets arbitrary
+// others beyond the bound.
 func (s *snapshots) put(snap handoff.Snapshot) {
-	snap = copyOf(snap)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.items == nil {

@@ -194,8 +194,8 @@ func (w *sqliteWriter) do(ctx context.Context, statement string) error {
 	return err
 }
 
-// preparedConn is a connection that keeps its statements prepared. Only the
-// writer's goroutine uses it.
+// preparedConn is a connection that keeps its statements prepared. Whoever commits
+// a batch has it alone.
 type preparedConn struct {
 	*sql.Conn
 	statements map[string]*sql.Stmt

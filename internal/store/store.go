@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -36,10 +37,13 @@ type Store struct {
 		// transact runs fn in a transaction, perhaps more than once.
 		transact(ctx context.Context, fn func(tx *gorm.DB) error) error
 	}
-	batches *batcher // Postgres only
 	busy    keyLocks
 	recent  snapshots
 	closers []func() error // in the order of opening
+
+	// On Postgres, what every message needs is done for many at once.
+	changes  *batcher[*plan, struct{}]
+	finishes *batcher[handoff.FinishDelivery, ending]
 }
 
 var _ handoff.Store = (*Store)(nil)
@@ -50,6 +54,7 @@ type dialect struct {
 	forUpdate  string // SQLite locks nothing: its writer is alone
 	skipLocked string
 	elements   string // the strings of a JSON list as a table with a column "value"
+	claimLanes string // ClaimLanes in one statement, where one can do it
 }
 
 // Open opens the database and brings its schema up to date. It fails when the
@@ -65,15 +70,22 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.MaxConnections == 0 {
 		o.MaxConnections = DefaultMaxConnections
 	}
+	if o.MaxConnections < 2 {
+		return nil, fmt.Errorf("open the store: MaxConnections is %d, must be at least 2", o.MaxConnections)
+	}
 	defer func() {
 		if err != nil {
 			_ = s.Close()
 		}
 	}()
+	opening := s.openPostgres
 	if o.URL == "" {
-		return s, s.openSQLite(ctx, o)
+		opening = s.openSQLite
 	}
-	return s, s.openPostgres(ctx, o)
+	if err := opening(ctx, o); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close ends what is under way and closes the database. Whoever still uses the

@@ -26,7 +26,7 @@ CREATE TABLE agent_keys (
     created_at timestamptz NOT NULL,
     revoked_at timestamptz
 );
-CREATE INDEX agent_keys_agent ON agent_keys (agent_id);
+CREATE INDEX agent_keys_agent ON agent_keys (agent_id, created_at, id);
 
 CREATE TABLE connections (
     id              text COLLATE "C" PRIMARY KEY,
@@ -49,7 +49,7 @@ CREATE TABLE connections (
     updated_at      timestamptz NOT NULL,
     version         bigint NOT NULL
 );
-CREATE INDEX connections_agent ON connections (agent_id);
+CREATE INDEX connections_agent ON connections (agent_id, created_at, id);
 -- At most one active connection per Agent and mode.
 CREATE UNIQUE INDEX connections_active ON connections (agent_id, mode) WHERE active;
 -- The search for connections to check again.
@@ -148,7 +148,7 @@ CREATE UNIQUE INDEX handoffs_open_ref ON handoffs (connection_id, desk_ref) WHER
 -- The search for due deadlines.
 CREATE INDEX handoffs_alarm ON handoffs (alarm_at, id) WHERE alarm_at IS NOT NULL;
 -- The newest with an id at the desk.
-CREATE INDEX handoffs_ref ON handoffs (desk_ref, requested_at) WHERE desk_ref <> '';
+CREATE INDEX handoffs_ref ON handoffs (desk_ref, requested_at, id) WHERE desk_ref <> '';
 -- Lists by the time of the request: all, of an Agent, of a Conversation, of a
 -- connection; the open ones; those that ended for a rare reason.
 CREATE INDEX handoffs_newest ON handoffs (requested_at, id);

@@ -22,7 +22,7 @@ CREATE TABLE agent_keys (
     created_at INTEGER NOT NULL,
     revoked_at INTEGER
 ) STRICT;
-CREATE INDEX agent_keys_agent ON agent_keys (agent_id);
+CREATE INDEX agent_keys_agent ON agent_keys (agent_id, created_at, id);
 
 CREATE TABLE connections (
     id              TEXT    NOT NULL PRIMARY KEY,
@@ -45,7 +45,7 @@ CREATE TABLE connections (
     updated_at      INTEGER NOT NULL,
     version         INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX connections_agent ON connections (agent_id);
+CREATE INDEX connections_agent ON connections (agent_id, created_at, id);
 CREATE UNIQUE INDEX connections_active ON connections (agent_id, mode) WHERE active;
 CREATE INDEX connections_check ON connections (next_check_at) WHERE next_check_at IS NOT NULL;
 
@@ -129,7 +129,7 @@ CREATE TABLE handoffs (
 CREATE UNIQUE INDEX handoffs_open ON handoffs (conversation_id) WHERE state <> 'CLOSED';
 CREATE UNIQUE INDEX handoffs_open_ref ON handoffs (connection_id, desk_ref) WHERE state <> 'CLOSED' AND desk_ref <> '';
 CREATE INDEX handoffs_alarm ON handoffs (alarm_at, id) WHERE alarm_at IS NOT NULL;
-CREATE INDEX handoffs_ref ON handoffs (desk_ref, requested_at) WHERE desk_ref <> '';
+CREATE INDEX handoffs_ref ON handoffs (desk_ref, requested_at, id) WHERE desk_ref <> '';
 CREATE INDEX handoffs_newest ON handoffs (requested_at, id);
 CREATE INDEX handoffs_agent ON handoffs (agent_id, requested_at, id);
 CREATE INDEX handoffs_conversation ON handoffs (conversation_id, requested_at, id);
