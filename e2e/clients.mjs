@@ -34,6 +34,8 @@ export function socketClient({ url = socketEndpoint, bearer = token, ...options 
     connectionParams: bearer ? { authorization: `Bearer ${bearer}` } : undefined,
     retryAttempts: 100,
     retryWait: () => new Promise((resolve) => setTimeout(resolve, 100)),
+    // By default graphql-ws gives up when nobody listens at all, as while a server starts again.
+    shouldRetry: () => true,
     ...options,
   });
 }

@@ -1,0 +1,41 @@
+// Package intercom is the desk Intercom (https://www.intercom.com), through its
+// REST API 2.15 and its webhooks. Users stay on the Agent's channel; Operators
+// answer in Intercom's inbox.
+//
+// # From us to Intercom
+//
+//	GET  /me                        who the access token is; the region; verifying
+//	POST /contacts/search, /contacts, /contacts/{id}/unarchive, PUT /contacts/{id}
+//	                                the contact that stands for the User
+//	POST /conversations             a handoff: the newest question, from the contact
+//	POST /conversations/{id}/reply  a message of the User; the context, as a note
+//	POST /conversations/{id}/parts  the session ended on our side
+//	GET  /conversations/{id}, POST /conversations/search
+//	                                reading back what an unknown outcome left
+//
+// The session's id is the conversation_id that creating it answers. The context
+// goes into notes, which only Operators see; where notes are refused, the contact
+// says it as plain text. Each carries a marker with the Handoff's id, by which a
+// repeated opening recognises its own conversation and adds only what is missing.
+//
+// # Repeats
+//
+// Intercom documents no idempotency key, so an attempt whose outcome is unknown is
+// read back. A message counts as arrived when the newest parts of the contact say
+// the same and are not older than the message. Only of equal messages directly
+// after one another can one be taken for the other.
+//
+// # Back to us
+//
+// Intercom calls the message receiving address with the topics
+// conversation.admin.*. With a client secret the signature over the exact bytes
+// decides, and the notification is believed. Without one it is a hint only: the
+// conversation is read by the API, and nothing of the notification but its id is
+// used. Only what human teammates said in public becomes an event, identified by
+// the id of its part, so that the same part on two topics is one event.
+//
+// # Memory
+//
+// Who the token is, and which contact a conversation has, are facts of Intercom
+// that every replica finds out for itself and keeps.
+package intercom

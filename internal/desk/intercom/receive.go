@@ -1,0 +1,194 @@
+package intercom
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"handoff/internal/desk"
+	"handoff/internal/fault"
+	"handoff/internal/handoff"
+)
+
+// The topics that mean something here. conversation.read is not among them: it is
+// the contact who has read, not the Operator.
+const (
+	topicReplied   = "conversation.admin.replied"
+	topicAssigned  = "conversation.admin.assigned"
+	topicClosed    = "conversation.admin.closed"
+	topicOpened    = "conversation.admin.opened"
+	topicSnoozed   = "conversation.admin.snoozed"
+	topicUnsnoozed = "conversation.admin.unsnoozed"
+	topicDeleted   = "conversation.deleted"
+)
+
+// maxReread is how many of the newest parts of a conversation are looked at when a
+// webhook is only a hint. The business knows those that it has had.
+const maxReread = 30
+
+// conversationID is the form of a conversation's id, which becomes part of an address.
+var conversationID = regexp.MustCompile(`^[0-9]{1,20}$`)
+
+// partID is the form of a part's id, which identifies its events. All known ones
+// are numbers.
+var partID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+
+// Receive reads a webhook. Notifications of other workspaces, which the same app
+// may have, give no event.
+func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.DeskEvent, error) {
+	signed := len(d.secret) > 0
+	if signed {
+		if err := verify(d.secret, r.Header, r.Body); err != nil {
+			return nil, err
+		}
+	}
+	var n notification
+	if json.Unmarshal(r.Body, &n) != nil || n.Type != "notification_event" {
+		return nil, fault.New(fault.InvalidInput, "the request must be a notification of Intercom")
+	}
+	switch n.Topic {
+	case topicReplied, topicAssigned, topicClosed, topicOpened, topicSnoozed, topicUnsnoozed, topicDeleted:
+	default:
+		return nil, nil
+	}
+	var c conversation
+	if json.Unmarshal(n.Data.Item, &c) != nil {
+		return nil, fault.Invalid("data.item", "must be a conversation of Intercom")
+	}
+	c.ID = cmp.Or(c.ConversationID, c.ID)
+	if !conversationID.MatchString(string(c.ID)) {
+		return nil, fault.Invalid("data.item.id", "must be the id of a conversation, of digits")
+	}
+	who, err := d.identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n.AppID != who.app && who.app != "" {
+		return nil, nil
+	}
+	if !signed {
+		return d.reread(ctx, who, string(c.ID), r.ReceivedAt)
+	}
+	if n.Topic == topicDeleted {
+		return deleted(string(c.ID), r.ReceivedAt), nil
+	}
+	return d.events(who, &c, r.ReceivedAt), nil
+}
+
+// reread asks Intercom what a webhook without a signature is about.
+func (d *intercomDesk) reread(ctx context.Context, who identity, ref string, at time.Time) ([]handoff.DeskEvent, error) {
+	c, err := d.read(ctx, who, ref)
+	if fault.Is(err, fault.DeskGone) {
+		return deleted(ref, at), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if string(c.ID) != ref {
+		return nil, unreadable()
+	}
+	slices.SortStableFunc(c.Parts.Parts, func(a, b part) int { return before(&a, &b) })
+	if n := len(c.Parts.Parts); n > maxReread {
+		c.Parts.Parts = c.Parts.Parts[n-maxReread:]
+	}
+	return d.events(who, &c, at), nil
+}
+
+func deleted(ref string, at time.Time) []handoff.DeskEvent {
+	return []handoff.DeskEvent{{Kind: handoff.DeskEnded, Ref: ref, ID: "deleted:" + ref, At: at}}
+}
+
+// events translates the parts of a conversation, in the order in which they were made.
+func (d *intercomDesk) events(who identity, c *conversation, at time.Time) []handoff.DeskEvent {
+	slices.SortStableFunc(c.Parts.Parts, func(a, b part) int { return before(&a, &b) })
+	var list []handoff.DeskEvent
+	for i := range c.Parts.Parts {
+		p := &c.Parts.Parts[i]
+		if !partID.MatchString(string(p.ID)) || p.isOurs(who) {
+			continue
+		}
+		e := handoff.DeskEvent{Ref: string(c.ID), At: partTime(p, at)}
+		if p.byHuman() && p.assigns() {
+			joined := e
+			joined.Kind, joined.ID = handoff.DeskJoined, string(p.ID)+":joined"
+			if p.AssignedTo.ID == p.Author.ID {
+				joined.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
+			}
+			list = append(list, joined)
+		}
+		list = append(list, messages(e, p)...)
+		// A part that closed a conversation which is open again ended nothing.
+		if p.Type == partClose && c.State != stateOpen {
+			e.Kind, e.ID = handoff.DeskEnded, string(p.ID)+":ended"
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+const stateOpen = "open"
+
+// before orders parts by the time they were made, then by their ids, which grow.
+func before(a, b *part) int {
+	return cmp.Or(cmp.Compare(a.CreatedAt, b.CreatedAt), cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID))
+}
+
+// partTime is when the part was made, if it says something sensible.
+func partTime(p *part, receivedAt time.Time) time.Time {
+	if p.CreatedAt <= 0 || p.CreatedAt > receivedAt.Add(time.Hour).Unix() {
+		return receivedAt.UTC()
+	}
+	return time.Unix(p.CreatedAt, 0).UTC()
+}
+
+// isOurs reports whether this service made the part: by the API, in the name of
+// the teammate that we use. The same teammate may also answer in the inbox, and
+// others may use the API.
+func (p *part) isOurs(who identity) bool {
+	return p.Author.Type == authorAdmin && string(p.Author.ID) == who.admin && present(p.AppPackageCode)
+}
+
+// byHuman reports whether a human teammate made the part.
+func (p *part) byHuman() bool {
+	return p.Author.Type == authorAdmin && !p.Author.FromAIAgent && !p.Author.IsAIAnswer
+}
+
+// assigns reports whether the part gives the conversation to a teammate.
+func (p *part) assigns() bool {
+	return p.Type == partAssignment && p.AssignedTo.Type == authorAdmin && p.AssignedTo.ID != "" && p.AssignedTo.ID != "0"
+}
+
+// public are the types of parts whose body the contact sees. Everything else,
+// notes and types to come included, stays inside.
+var public = map[string]bool{
+	partComment: true, "quick_reply": true, partAssignment: true, "assign_and_reopen": true,
+	partClose: true, "open": true, "snoozed": true,
+}
+
+// messages are what the User is to read of a part. A text that is too long for one
+// message is cut.
+func messages(e handoff.DeskEvent, p *part) []handoff.DeskEvent {
+	if !p.byHuman() || !public[p.Type] || p.Redacted {
+		return nil
+	}
+	text, files := clean(p.Body, p.Attachments)
+	if text == "" && len(files) == 0 {
+		return nil
+	}
+	e.Kind = handoff.DeskMessage
+	e.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
+	var list []handoff.DeskEvent
+	for i, s := range handoff.SplitText(text, handoff.MaxTextRunes) {
+		e.Text, e.ID = s, string(p.ID)
+		if i > 0 {
+			e.ID += ":" + strconv.Itoa(i+1)
+		}
+		list = append(list, e)
+	}
+	list[len(list)-1].Attachments = files
+	return list
+}
