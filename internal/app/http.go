@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -109,7 +110,7 @@ func (a *App) watched(mux http.Handler) http.Handler {
 		out := &answer{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
 				a.log.ErrorContext(r.Context(), "panic in a request", "request_id", RequestID(r.Context()), "panic", fmt.Sprint(p), "stack", stack())

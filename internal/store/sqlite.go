@@ -233,7 +233,7 @@ func (c *preparedConn) forget() error {
 
 // ExecContext implements [gorm.ConnPool].
 func (c *preparedConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	statement, err := c.prepared(ctx, query)
+	statement, err := c.prepared(ctx, query) //nolint:sqlclosecheck // kept for the next time; closed with the connection
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +242,7 @@ func (c *preparedConn) ExecContext(ctx context.Context, query string, args ...an
 
 // QueryContext implements [gorm.ConnPool].
 func (c *preparedConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	statement, err := c.prepared(ctx, query)
+	statement, err := c.prepared(ctx, query) //nolint:sqlclosecheck // kept for the next time; closed with the connection
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (c *preparedConn) QueryContext(ctx context.Context, query string, args ...a
 
 // QueryRowContext implements [gorm.ConnPool].
 func (c *preparedConn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	statement, err := c.prepared(ctx, query)
+	statement, err := c.prepared(ctx, query) //nolint:sqlclosecheck // kept for the next time; closed with the connection
 	if err != nil {
 		return c.Conn.QueryRowContext(ctx, query, args...) // reports the same error
 	}
