@@ -17,7 +17,7 @@ cd "$work"
 echo "--- go run ."
 HANDOFF_ADDR=127.0.0.1:0 go run . >welcome.txt 2>server.log &
 server=$!
-for _ in $(seq 300); do grep -q 'Administrator' welcome.txt && break; sleep 0.2; done
+for _ in $(seq 1500); do grep -q 'Administrator' welcome.txt && break; sleep 0.2; done
 cat welcome.txt
 url=$(grep -o 'http://[^ ]*/graphql' welcome.txt | head -1)
 curl -sf "${url%/graphql}/readyz"

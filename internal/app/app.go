@@ -237,7 +237,7 @@ func (a *App) reportDesk(ctx context.Context, connectionID string, failed *fault
 // handler is everything that is served.
 func (a *App) handler() http.Handler {
 	mux := http.NewServeMux()
-	var graphql http.Handler = a.authenticated(a.graph)
+	graphql := a.authenticated(a.graph)
 	if a.config.IDE {
 		mux.Handle("GET /ide/", http.StripPrefix("/ide", ide.Handler("/graphql")))
 		graphql = browsersToIDE(graphql)
@@ -252,7 +252,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("GET /metrics", a.guardedMetrics(a.metrics.Handler()))
 	mux.Handle("GET /{$}", http.RedirectHandler("graphql", http.StatusFound))
 
-	var h http.Handler = a.watched(mux)
+	h := a.watched(mux)
 	if len(a.config.AllowedOrigins) > 0 {
 		h = cors.New(cors.Options{
 			AllowedOrigins: a.config.AllowedOrigins,
