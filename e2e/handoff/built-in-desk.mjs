@@ -10,6 +10,7 @@ import { Console } from './console.mjs';
 export const confidences = {
   note: 'NOTE-7f1c: the customer threatened to cancel',
   summary: 'SUMMARY-93ab: third delay this month',
+  customField: 'FIELD-5ea0: credit score 412',
   privateNote: 'PRIVATE-d02e: offer a voucher at most',
 };
 
@@ -22,7 +23,10 @@ export async function builtInDesk(check, server) {
   const { deskConnection } = await agent.mutate('connectDesk', connect, 'deskConnection { status }');
   assert.equal(deskConnection.status, 'AVAILABLE');
   await agent.mutate('updateHandoffSettings', { agentId: agent.id, enabled: true, emailPolicy: 'NEVER' }, 'settings { enabled }');
-  const { id, user } = await newConversation(agent, { user: { name: 'Mei' } });
+  const { id, user } = await newConversation(agent, {
+    user: { name: 'Mei' },
+    customFields: [{ name: 'rating', value: confidences.customField }],
+  });
 
   // Every byte that the user's chat receives.
   const received = [];
@@ -125,7 +129,7 @@ export async function builtInDesk(check, server) {
       operatorNotes { text } returnPackage { marker transcript { text } unanswered { text } } deliveries(first: 1) { nodes { id lastError } }`;
     const queries = [
       [`query ($id: ID!) { conversation(id: $id) { events(first: 20) { nodes { __typename ... on Message { text author operatorName } } } } }`, { id }],
-      [`query ($id: ID!) { conversation(id: $id) { customFields { name } user { name } handoffs(first: 1) { nodes { ${everything} } } } }`, { id }],
+      [`query ($id: ID!) { conversation(id: $id) { customFields { name value } user { name } handoffs(first: 1) { nodes { ${everything} } } } }`, { id }],
       [`query ($id: ID!) { handoff(id: $id) { ${everything} } }`, { id: handoff.id }],
     ];
     const answers = [];

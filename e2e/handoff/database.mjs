@@ -21,8 +21,10 @@ export async function postgres() {
     async environment() {
       const database = `handoff_e2e_${randomUUID().replaceAll('-', '')}`;
       const client = (program, ...args) => [find(program), [...args, `--maintenance-db=${server}`, database]];
-      await run(...client('createdb'));
-      atExit(() => execFileSync(...client('dropdb', '--force', '--if-exists')));
+      await run(...client('createdb')).catch(({ stderr }) => {
+        throw new Error(stderr); // without the command, which holds the URL with its password
+      });
+      atExit(() => execFileSync(...client('dropdb', '--force', '--if-exists'), { stdio: 'ignore' }));
       // Not by URL, which knows no empty host.
       return { DATABASE_URL: server.replace(/^(\w+:\/\/[^/?]*)(\/[^?]*)?/, `$1/${database}`) };
     },

@@ -70,16 +70,16 @@ func (j *journal[T]) state() ([]T, error, <-chan struct{}) {
 	return j.items[:len(j.items):len(j.items)], j.ended, j.changed
 }
 
-// find waits for the first item from an index on that fits, and gives its index.
-func (j *journal[T]) find(t testing.TB, from int, what string, fits func(T) bool) int {
+// find waits for the first item that fits.
+func (j *journal[T]) find(t testing.TB, what string, fits func(T) bool) T {
 	t.Helper()
 	timeout := time.NewTimer(Patience)
 	defer timeout.Stop()
-	for seen := from; ; {
+	for seen := 0; ; {
 		items, ended, changed := j.state()
 		for ; seen < len(items); seen++ {
 			if fits(items[seen]) {
-				return seen
+				return items[seen]
 			}
 		}
 		if ended != nil {

@@ -29,9 +29,11 @@ const deskPrefix = "/human/service"
 type Desk struct {
 	URL string // the base URL
 
+	server      *httptest.Server
 	calls       journal[Call]
 	connections atomic.Int64
 	closing     chan struct{}
+	shut        sync.Once
 
 	mu     sync.Mutex
 	script func(Call) Reaction
@@ -84,20 +86,25 @@ type Reaction struct {
 // NewDesk starts a desk that takes everything in.
 func NewDesk(t testing.TB) *Desk {
 	d := &Desk{closing: make(chan struct{})}
-	server := httptest.NewUnstartedServer(d)
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+	d.server = httptest.NewUnstartedServer(d)
+	d.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			d.connections.Add(1)
 		}
 	}
-	server.Start()
-	d.URL = server.URL + deskPrefix
-	t.Cleanup(func() {
-		close(d.closing)
-		server.CloseClientConnections()
-		server.Close()
-	})
+	d.server.Start()
+	d.URL = d.server.URL + deskPrefix
+	t.Cleanup(d.Shut)
 	return d
+}
+
+// Shut ends the desk: connections to it are refused. Shutting it twice is fine.
+func (d *Desk) Shut() {
+	d.shut.Do(func() {
+		close(d.closing)
+		d.server.CloseClientConnections()
+		d.server.Close()
+	})
 }
 
 // Script says from now on how each call is treated; nil = take everything in. It
@@ -160,14 +167,14 @@ func Paths(calls []Call) []string {
 // Await waits for the first call that fits.
 func (d *Desk) Await(t testing.TB, what string, fits func(Call) bool) Call {
 	t.Helper()
-	return d.calls.all()[d.calls.find(t, 0, what, fits)]
+	return d.calls.find(t, what, fits)
 }
 
 // AwaitSeen waits until the desk has seen so many calls about a session.
 func (d *Desk) AwaitSeen(t testing.TB, ref string, n int) []Call {
 	t.Helper()
 	if n > 0 {
-		d.calls.find(t, 0, fmt.Sprintf("%d calls of the session", n), func(Call) bool { return len(d.Seen(ref)) >= n })
+		d.calls.find(t, fmt.Sprintf("%d calls of the session", n), func(Call) bool { return len(d.Seen(ref)) >= n })
 	}
 	return d.Seen(ref)
 }

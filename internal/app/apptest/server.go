@@ -26,6 +26,7 @@ type Server struct {
 	*Service
 	Log *Log
 
+	t        testing.TB
 	database *Database
 	options  Options
 	app      *app.App
@@ -36,7 +37,7 @@ type Server struct {
 // every 100 ms.
 func Start(t testing.TB, d *Database, o Options) *Server {
 	t.Helper()
-	s := &Server{Service: newService(t, d.AdminToken), Log: newLog(), database: d, options: o}
+	s := &Server{Service: newService(d.AdminToken), Log: &Log{}, t: t, database: d, options: o}
 	s.Start()
 	t.Cleanup(func() {
 		s.Stop()
@@ -104,8 +105,6 @@ type Log struct {
 	content bytes.Buffer
 }
 
-func newLog() *Log { return &Log{} }
-
 // Write adds to the log.
 func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
@@ -126,4 +125,3 @@ func (l *Log) tail() string {
 	text := l.String()
 	return text[max(0, len(text)-most):]
 }
-

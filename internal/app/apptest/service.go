@@ -19,7 +19,6 @@ import (
 // Service is a running Handoff as its callers see it. Its address may change when
 // it is started again.
 type Service struct {
-	t          testing.TB
 	URL        string
 	AdminToken string
 
@@ -36,8 +35,8 @@ type Exchange struct {
 	Answer []byte
 }
 
-func newService(t testing.TB, adminToken string) *Service {
-	return &Service{t: t, AdminToken: adminToken, http: &http.Client{
+func newService(adminToken string) *Service {
+	return &Service{AdminToken: adminToken, http: &http.Client{
 		Timeout:   Patience,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: Patience},
 	}}
@@ -70,11 +69,11 @@ func (s *Service) TryGet(path string) (status int, body string, err error) {
 }
 
 // Get reads an address of the service that must answer 200.
-func (s *Service) Get(path string) string {
-	s.t.Helper()
+func (s *Service) Get(t testing.TB, path string) string {
+	t.Helper()
 	status, body, err := s.TryGet(path)
-	require.NoError(s.t, err)
-	require.Equal(s.t, http.StatusOK, status, body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status, body)
 	return body
 }
 
@@ -104,10 +103,12 @@ func (s *Service) send(method, path, token string, body []byte) (status int, ans
 }
 
 // Administrator calls with the administrator token.
-func (s *Service) Administrator() *Client { return s.As(s.AdminToken) }
+func (s *Service) Administrator(t testing.TB) *Client { return s.As(t, s.AdminToken) }
 
 // As calls with a credential.
-func (s *Service) As(token string) *Client { return &Client{service: s, Token: token} }
+func (s *Service) As(t testing.TB, token string) *Client {
+	return &Client{t: t, service: s, Token: token}
+}
 
 // Vars are the variables of an operation, or the input of a mutation.
 type Vars map[string]any
@@ -125,6 +126,7 @@ func (v Vars) with(more Vars) Vars {
 
 // Client calls GraphQL over HTTP with one credential.
 type Client struct {
+	t       testing.TB
 	service *Service
 	Token   string
 }
@@ -192,8 +194,8 @@ func (s *Service) remember(query string, answer []byte) {
 
 // Do is [Client.Try] for an operation that must succeed.
 func (c *Client) Do(query string, variables Vars, into any) {
-	c.service.t.Helper()
-	require.NoError(c.service.t, c.Try(query, variables, into), query)
+	c.t.Helper()
+	require.NoError(c.t, c.Try(query, variables, into), query)
 }
 
 // Human is the answer to a REST call of a webhook desk.
@@ -232,10 +234,10 @@ func (s *Service) TryHuman(path, key string, body any) (Human, error) {
 }
 
 // Human is [Service.TryHuman] for a call that must be answered, whatever with.
-func (s *Service) Human(path, key string, body any) Human {
-	s.t.Helper()
+func (s *Service) Human(t testing.TB, path, key string, body any) Human {
+	t.Helper()
 	h, err := s.TryHuman(path, key, body)
-	require.NoError(s.t, err)
+	require.NoError(t, err)
 	return h
 }
 
