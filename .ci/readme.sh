@@ -21,8 +21,10 @@ for _ in $(seq 1500); do grep -q 'Administrator' welcome.txt && break; sleep 0.2
 cat welcome.txt
 url=$(grep -o 'http://[^ ]*/graphql' welcome.txt | head -1)
 curl -sf "${url%/graphql}/readyz"
-curl -sf -H 'Accept: text/html' "$url" | grep -qi graphiql
-curl -sf "${url%/graphql}/metrics" | grep -q handoff_build_info
+curl -sfL -H 'Accept: text/html' "$url" -o page.html
+grep -qi graphiql page.html
+curl -sf "${url%/graphql}/metrics" -o metrics.txt
+grep -q handoff_build_info metrics.txt
 test "$(stat -c %a data/admin.token)" = 600
 pkill -TERM -P "$server"
 wait "$server" || { cat server.log; exit 1; }
@@ -34,8 +36,8 @@ go run . demo
 
 echo "--- by hand"
 sed -n '/<!-- by-hand -->/,/<!-- \/by-hand -->/p' README.md | sed '/^<!--/d;/^```/d' >by-hand.sh
-set -m
-bash -e -u -o pipefail -m by-hand.sh | tee by-hand.txt
+bash -e -u -o pipefail by-hand.sh >by-hand.txt
+cat by-hand.txt
 grep -q '"reason":"OPERATOR_ENDED"' by-hand.txt
 grep -q 'It arrives today' by-hand.txt
 grep -q '"marker"' by-hand.txt
