@@ -12,8 +12,7 @@ broken=
 # part runs one program. The next ones run even if it fails.
 part() {
   printf -- '--- %s\n' "$1"
-  shift
-  "$@" 2>&1 | tee -a "$log" || broken=1
+  "${@:2}" 2>&1 | tee -a "$log" || broken+=" $1;"
 }
 
 count() { grep -c "^$1 " "$log" || true; }
@@ -25,4 +24,5 @@ part "the server" node e2e/handoff.mjs sqlite postgres
 
 passed=$(count ok) failed=$(count failed) skipped=$(count skipped)
 printf -- '--- %s checks passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
+[ -z "$broken" ] || printf -- '--- ended with an error:%s\n' "$broken"
 [ -z "$broken" ] && [ "$passed" -gt 0 ] && [ "$failed" -eq 0 ] && [ "$skipped" -eq 0 ]

@@ -4,17 +4,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { check, finish } from './check.mjs';
 import { follow, request, socketClient, streamClient } from './clients.mjs';
+import { Child, scratchDirectory } from './handoff/process.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const scratch = await mkdtemp(join(tmpdir(), 'testserver-'));
-const binary = join(scratch, 'testserver');
+const binary = join(scratchDirectory('testserver-'), 'testserver');
 const bearer = 'good-token';
 const topic = (name) => ({ query: 'subscription ($topic: String!) { ticks(topic: $topic) { n text } }', variables: { topic: name } });
 
@@ -25,18 +22,16 @@ async function run(command, args, options) {
 }
 
 async function startServer(addr = '127.0.0.1:0') {
-  const child = spawn(binary, { env: { ...process.env, TESTSERVER_ADDR: addr, TESTSERVER_TOKEN: bearer }, stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  const [url] = await once(createInterface({ input: child.stdout }), 'line');
+  const child = new Child('testserver', binary, [], { env: { ...process.env, TESTSERVER_ADDR: addr, TESTSERVER_TOKEN: bearer } });
+  const [url] = await child.line(/^http\S+/);
   return {
     url,
     pid: child.pid,
     async stop() {
-      child.kill('SIGTERM');
-      const [code] = await exited;
+      const { code } = await child.end('SIGTERM');
       assert.equal(code, 0, 'the server did not stop cleanly');
     },
-    exited,
+    ended: () => child.ended(),
   };
 }
 
@@ -55,7 +50,6 @@ async function finishHeard(url, name, reason) {
 }
 
 await run('go', ['build', '-o', binary, './graph/transport/internal/testserver'], { cwd: root });
-const cleanUp = () => rm(scratch, { recursive: true, force: true });
 
 let server = await startServer();
 const environment = () => ({ ...process.env, HANDOFF_URL: server.url, HANDOFF_ADMIN_TOKEN: bearer });
@@ -90,8 +84,9 @@ for (const [name, make] of Object.entries({
   await check(`${name}: a stream that fails`, async () => {
     const client = make();
     const next = client.iterate(topic(`${name} fails`)).next();
+    const failure = next.then(({ value }) => value.errors, (thrown) => thrown); // may come before the next line is done
     await finishHeard(server.url, `${name} fails`, 'fell behind');
-    const errors = await next.then(({ value }) => value.errors, (thrown) => thrown);
+    const errors = await failure;
     assert.equal(errors[0].message, 'fell behind');
     client.dispose();
   });
@@ -140,7 +135,6 @@ await check(
     }),
   { seconds: 120 },
 );
-await check('the server stopped cleanly', async () => assert.equal((await server.exited)[0], 0));
+await check('the server stopped cleanly', async () => assert.deepEqual(await server.ended(), { code: 0, signal: null }));
 
-await cleanUp();
 finish();

@@ -19,11 +19,17 @@ const bombs = {
   'page bomb': ['{ agents(first: 100) { nodes { conversations(first: 100) { nodes { id } } } } }', 'COMPLEXITY_LIMIT_EXCEEDED'],
   'fragment bomb': [`{ conversation(id: "x") { ...f0 } } ${fragments(40, 'id')}`, 'COMPLEXITY_LIMIT_EXCEEDED'],
   'fragment bomb in the depth': [
-    `{ conversation(id: "x") { ...f0 } } ${many(20, 'fragment f# on Conversation { openHandoff { conversation { ...g# } } }')} ${Array.from({ length: 20 }, (_, n) => `fragment g${n} on Conversation { ${n < 19 ? `...f${n + 1}` : 'id'} }`).join(' ')}`,
+    `{ conversation(id: "x") { ...f20 } } fragment f0 on Conversation { id } ${Array.from(
+      { length: 20 },
+      (_, n) => `fragment f${n + 1} on Conversation { openHandoff { conversation { ...f${n} } } }`,
+    ).join(' ')}`,
     'DEPTH_LIMIT_EXCEEDED',
   ],
   'fragments in a circle': ['{ viewer { ...a } } fragment a on Viewer { ...b } fragment b on Viewer { ...a }', 'GRAPHQL_VALIDATION_FAILED'],
-  'introspection bomb': [`{ __schema { types ${'{ fields { type { fields { type '.repeat(5)} { name } ${'} } } }'.repeat(5)} } }`, 'GRAPHQL_VALIDATION_FAILED'],
+  'introspection bomb': [
+    `{ __schema { types ${'{ fields { type { fields { type '.repeat(5)} { name } ${'} } } }'.repeat(5)} } }`,
+    'GRAPHQL_VALIDATION_FAILED',
+  ],
   'introspection by aliases': [`{ ${many(100, 'a#: __schema { types { fields { name } } }')} }`, 'COMPLEXITY_LIMIT_EXCEEDED'],
   'directive bomb': [`{ __typename ${'@a '.repeat(600)} }`, 'GRAPHQL_VALIDATION_FAILED'],
 };
