@@ -55,7 +55,7 @@ func LaneOf(handoffID string) string { return "desk:" + handoffID }
 // Lease is the right of one worker to deliver a lane until Until.
 type Lease struct {
 	Lane  string
-	Owner string // unique per process start
+	Owner string // unique per claim
 	Until time.Time
 	// Abandoned: the lane was taken over from a worker that never released it, so
 	// the outcome of its first delivery is unknown.

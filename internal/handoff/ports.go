@@ -62,7 +62,7 @@ type ConnectionStore interface {
 	UpdateConnection(ctx context.Context, id string, now time.Time, change func(*Connection) error) (Connection, error)
 	// ActivateConnection makes it the only active one of its Agent and mode.
 	ActivateConnection(ctx context.Context, id string, now time.Time) (Connection, error)
-	DeleteConnection(ctx context.Context, id string) error
+	DeleteConnection(ctx context.Context, id string) error // with its deliveries
 	// ConnectionsToCheck claims unavailable connections whose NextCheckAt has come,
 	// moving it to next so that other replicas leave them alone.
 	ConnectionsToCheck(ctx context.Context, now, next time.Time, limit int) ([]Connection, error)
@@ -119,7 +119,8 @@ type HandoffStore interface {
 	// CountHandoffs counts by state those that are open.
 	CountOpenHandoffs(ctx context.Context) (map[State]int64, error)
 	// DueHandoffs lists Handoffs whose deadline is at or before now, the oldest
-	// first, and the earliest deadline after that (zero = none).
+	// first, and when to ask again: not later than the earliest deadline after that
+	// (zero = there is none).
 	DueHandoffs(ctx context.Context, now time.Time, limit int) (due []Handoff, next time.Time, err error)
 
 	AddNote(ctx context.Context, n OperatorNote) error
@@ -138,7 +139,8 @@ type OperatorNote struct {
 
 // DeliveryStore keeps what is on its way to a desk.
 type DeliveryStore interface {
-	// ClaimLanes leases lanes that are ready and free, at most limit.
+	// ClaimLanes leases lanes that are ready and free, at most limit. Every call needs
+	// an owner of its own, or a worker that lost a lane could finish under a later lease.
 	ClaimLanes(ctx context.Context, owner string, now, until time.Time, limit int) ([]Lease, error)
 	// NextReady is the earliest time at which a lane becomes ready or a lease ends; zero = never.
 	NextReady(ctx context.Context) (time.Time, error)
@@ -150,17 +152,21 @@ type DeliveryStore interface {
 	// gives the next one of the lane that is not dead. Without a next one the lane is released. It
 	// does nothing (false) when the lease was lost.
 	FinishDelivery(ctx context.Context, f FinishDelivery, now time.Time) (next Delivery, more bool, err error)
-	// PostponeDelivery records a failed attempt and releases the lane until retryAt.
+	// PostponeDelivery records a failed attempt and releases the lane until retryAt;
+	// what is queued meanwhile waits too. Conflict when the lease was lost.
 	PostponeDelivery(ctx context.Context, f FinishDelivery, retryAt time.Time, failed Delivery) error
-	// ReleaseLane gives a lane back untouched: no attempt counts.
+	// ReleaseLane gives a lane back untouched: no attempt counts. An empty one is not
+	// ready again. It does nothing when the lease was lost.
 	ReleaseLane(ctx context.Context, lane, owner string, now time.Time) error
-	// DropLane removes every delivery of the lane and releases it, under the owner's lease.
+	// DropLane removes every delivery of the lane that is not dead and releases it,
+	// under the owner's lease. Conflict when the lease was lost.
 	DropLane(ctx context.Context, lane, owner string) error
 
 	Delivery(ctx context.Context, id string) (Delivery, error)
 	Deliveries(ctx context.Context, f DeliveryFilter, p Page) (List[Delivery], error)
-	// ReplayDelivery makes a dead delivery pending again at the front of its lane's
-	// order, with its attempts forgotten.
+	// ReplayDelivery makes a dead delivery pending again, with its attempts forgotten.
+	// It keeps its place while everything after it is still there and nothing is under
+	// way; otherwise it goes to the end of its lane. NotAllowedInState when it is not dead.
 	ReplayDelivery(ctx context.Context, id string, now time.Time) (Delivery, error)
 	// ReplayConnection does it for every dead delivery of a connection, at most limit; it gives how many.
 	ReplayConnection(ctx context.Context, connectionID string, now time.Time, limit int) (int, error)

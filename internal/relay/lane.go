@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"handoff/internal/desk"
@@ -95,7 +97,10 @@ type work struct {
 
 	kind   string // of the desk, for metrics
 	policy handoff.RetryPolicy
-	h      handoff.Handoff
+
+	h          handoff.Handoff
+	connection *handoff.Connection // nil = it was removed
+	message    handoff.Event       // with MESSAGE
 
 	next *handoff.Delivery // of the lane, where finishing this one told it
 }
@@ -110,22 +115,16 @@ func (w *work) count(result string) {
 
 // deliver makes the attempt and records its outcome.
 func (w *work) deliver(ctx context.Context) (verdict, error) {
-	var err error
-	if w.h, err = w.Store.Handoff(ctx, w.d.HandoffID); err != nil {
+	if err := w.read(ctx); err != nil {
 		return release, err
 	}
-	w.kind = w.h.DeskKind
-	connection, err := w.Store.Connection(ctx, w.d.ConnectionID)
-	if fault.Is(err, fault.NotFound) {
+	if w.connection == nil {
 		return w.withoutDesk(ctx)
 	}
-	if err != nil {
-		return release, err
-	}
-	description, _ := w.Desks.Describe(connection.Kind)
+	description, _ := w.Desks.Describe(w.connection.Kind)
 	w.policy = description.RetryFor(w.d.Kind)
 
-	target, err := w.Desks.For(ctx, connection)
+	target, err := w.Desks.For(ctx, *w.connection)
 	if err != nil {
 		return w.record(ctx, err)
 	}
@@ -135,11 +134,35 @@ func (w *work) deliver(ctx context.Context) (verdict, error) {
 	case handoff.DeliverOpen:
 		return w.open(ctx, attempt, target, &description)
 	case handoff.DeliverMessage:
-		return w.message(ctx, attempt, target)
+		return w.send(ctx, attempt, target)
 	case handoff.DeliverClose:
 		return w.close(ctx, attempt, target)
 	}
 	return w.drop(ctx)
+}
+
+// read gets what the attempt needs, side by side: each query waits for the
+// database, and the message for all of them.
+func (w *work) read(ctx context.Context) error {
+	var (
+		group                           sync.WaitGroup
+		noHandoff, noConnection, noText error
+	)
+	group.Go(func() {
+		w.h, noHandoff = w.Store.Handoff(ctx, w.d.HandoffID)
+		w.kind = w.h.DeskKind
+	})
+	if w.d.Kind == handoff.DeliverMessage {
+		group.Go(func() { w.message, noText = w.Store.Event(ctx, w.d.ConversationID, w.d.EventSeq) })
+	}
+	connection, noConnection := w.Store.Connection(ctx, w.d.ConnectionID)
+	group.Wait()
+	if noConnection == nil {
+		w.connection = &connection
+	} else if fault.Is(noConnection, fault.NotFound) {
+		noConnection = nil
+	}
+	return cmp.Or(noHandoff, noConnection, noText)
 }
 
 // withoutDesk ends a delivery whose connection was removed: nobody is left to tell.
@@ -229,11 +252,8 @@ func (w *work) openRequest(ctx context.Context, description *handoff.DeskDescrip
 	}, nil
 }
 
-func (w *work) message(ctx, attempt context.Context, target desk.Desk) (verdict, error) {
-	e, err := w.Store.Event(ctx, w.d.ConversationID, w.d.EventSeq)
-	if err != nil {
-		return release, err
-	}
+func (w *work) send(ctx, attempt context.Context, target desk.Desk) (verdict, error) {
+	e := &w.message
 	request := desk.SendRequest{
 		Attempt: desk.Attempt{DeliveryID: w.d.ID, Repeat: w.repeat, At: e.At},
 		Ref:     w.h.DeskRef,

@@ -2,38 +2,94 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Ordinary changes are committed many in one statement. Measured on one machine
 // with 16 writers, server and writers together, the processor time of a change of
 // one event and one delivery is that of 2.5 bare inserts as a statement of its own
-// through GORM, of 2 natively, and of less than 1 in a batch.
+// through GORM, of 2 natively, and of about 1 in a batch. One that comes alone is
+// sent as a few simple statements in one round trip, which takes a quarter less
+// than the statement for many.
 
 // newChangeBatcher commits ordinary plans. A plan that is not found in the answer
 // was decided on an old version; nothing of it was written.
 func newChangeBatcher(pool *pgxpool.Pool) *batcher[*plan, struct{}] {
 	return newBatcher(changeBatches, (*plan).id, func(ctx context.Context, batch []*plan) (map[string]struct{}, error) {
-		query, args := batchStatement(batch)
-		rows, err := pool.Query(ctx, query, args...)
-		if err != nil {
-			return nil, err
+		if len(batch) == 1 {
+			return writeOne(ctx, pool, batch[0])
 		}
-		written := make(map[string]struct{}, len(batch))
-		var id string
-		_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
-			written[id] = struct{}{}
-			return nil
-		})
-		return written, err
+		return writeMany(ctx, pool, batch)
 	})
 }
+
+func writeMany(ctx context.Context, pool *pgxpool.Pool, batch []*plan) (map[string]struct{}, error) {
+	query, args := batchStatement(batch)
+	rows, err := pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	written := make(map[string]struct{}, len(batch))
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+		written[id] = struct{}{}
+		return nil
+	})
+	return written, err
+}
+
+// writeOne sends the statements of one plan together; the server runs them as one
+// transaction. Since none of them can be made to depend on an earlier one, the
+// first one fails, and all with it, when the version no longer stands.
+func writeOne(ctx context.Context, pool *pgxpool.Pool, p *plan) (map[string]struct{}, error) {
+	c := &p.after.Conversation
+	b := &pgx.Batch{}
+	b.Queue(takeConversation, c.ID, p.before.Conversation.Version, c.LastSeq, c.UpdatedAt, optional(p.key))
+	for i := range p.eventRows {
+		b.Queue(insertEvent, valuesOf(&p.eventRows[i])...)
+	}
+	if h := p.handoff; h != nil {
+		b.Queue(moveHandoff, h.ID, orNull(h.DeadlineAt), string(h.DeadlineKind), orNull(h.WaitingSince), h.Operator, h.UpdatedAt, h.Version)
+	}
+	for _, lane := range p.lanes {
+		for i := range lane.deliveries {
+			d := &lane.deliveries[i]
+			b.Queue(queueOne, d.Lane, d.CreatedAt, d.ID, d.AgentID, d.ConnectionID, d.ConversationID, d.HandoffID, d.Kind, d.EventSeq, d.Status)
+		}
+	}
+	err := pool.SendBatch(ctx, b).Close()
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == divisionByZero {
+		return nil, nil
+	}
+	return map[string]struct{}{c.ID: {}}, err
+}
+
+const (
+	divisionByZero   = "22012"
+	takeConversation = `UPDATE conversations SET last_seq = $3, updated_at = $4, version = CASE
+  WHEN version = $2 AND NOT EXISTS (SELECT 1 FROM events WHERE conversation_id = $1 AND key = $5) THEN version + 1
+  ELSE version / 0 END
+WHERE id = $1`
+	moveHandoff = `UPDATE handoffs SET deadline_at = $2, deadline_kind = $3, waiting_since = $4, operator = $5, updated_at = $6, version = $7,
+  alarm_at = coalesce(CASE WHEN alarm_at < $2 THEN alarm_at ELSE $2 END, alarm_at) WHERE id = $1`
+	queueOne = `WITH lane AS (
+  INSERT INTO lanes (key, last_seq, done_seq, ready_at) VALUES ($1, 1, 0, $2)
+  ON CONFLICT (key) DO UPDATE SET last_seq = lanes.last_seq + 1, ready_at = coalesce(lanes.ready_at, excluded.ready_at)
+  RETURNING last_seq
+)
+INSERT INTO deliveries (lane, lane_seq, id, agent_id, connection_id, conversation_id, handoff_id, kind, event_seq,
+  status, attempts, last_error, last_error_kind, last_error_at, created_at)
+SELECT $1, last_seq, $3, $4, $5, $6, $7, $8, $9, $10, 0, '', '', NULL, $2 FROM lane`
+)
 
 func (p *plan) id() string { return p.after.Conversation.ID }
 

@@ -77,7 +77,7 @@ func TestCombinerServesTogetherWhatWaits(t *testing.T) {
 		var sizes []int
 		c := newCombiner(1, 4, func(batch []int) {
 			sizes = append(sizes, len(batch))
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		})
 		var group sync.WaitGroup
 		for i := range 9 {
@@ -145,7 +145,7 @@ func TestRequestsAboutOneRowGoOneAfterTheOther(t *testing.T) {
 		var batches [][]string
 		b := newBatcher(1, func(in string) string { return in[:1] }, func(_ context.Context, batch []string) (map[string]string, error) {
 			batches = append(batches, batch)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			answers := map[string]string{}
 			for _, in := range batch {
 				switch in {

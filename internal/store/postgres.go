@@ -17,10 +17,10 @@ import (
 	"handoff/migrations"
 )
 
-// How many batches are under way at a time, each on a connection. More would make
-// them smaller and the whole slower.
+// How many batches are under way at a time, each on a connection: one runs while the
+// other waits for the disk. More would make them smaller and the whole slower.
 const (
-	changeBatches = 1
+	changeBatches = 2
 	finishBatches = 1
 )
 

@@ -68,7 +68,8 @@ func closing(s handoff.Snapshot) *handoff.Change {
 // the numbers of the events a lost or doubled change.
 func TestReplicasChangeOneConversation(t *testing.T) {
 	t.Parallel()
-	a, b, _ := replicas(t)
+	a, b, url := replicas(t)
+	require.NoError(t, store.OnlyMany(t.Context(), b, url)) // both ways of writing meet
 	c := newConversation(t, a)
 	_, err := a.Change(t.Context(), c.ID, "", func(s handoff.Snapshot) (*handoff.Change, error) { return opening(s), nil })
 	require.NoError(t, err)
@@ -197,7 +198,7 @@ func TestReplicasDoNotBelieveWhatTheyRemember(t *testing.T) {
 func TestReplicasShareLanes(t *testing.T) {
 	t.Parallel()
 	a, b, _ := replicas(t)
-	storetest.Stress(t, a, b)
+	storetest.Stress(t, 30, a, b)
 }
 
 // Somebody holds the row of one conversation: only those who want it wait, as long

@@ -33,23 +33,40 @@ func TestSQLite(t *testing.T) {
 	})
 }
 
-// TestPostgres lets the tests share a few databases, since making one takes longer
-// than most tests.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
-	const databases = 3
+	urls := sharedDatabases(t)
+	storetest.Run(t, func(t testing.TB) handoff.Store { return openPostgres(t, urls(t)) })
+}
+
+// A change that comes alone is written in another way than many at once: both pass.
+func TestPostgresInBatches(t *testing.T) {
+	t.Parallel()
+	urls := sharedDatabases(t)
+	storetest.Run(t, func(t testing.TB) handoff.Store {
+		url := urls(t)
+		s := openPostgres(t, url)
+		require.NoError(t, store.OnlyMany(t.Context(), s, url))
+		return s
+	}, "Change", "Lanes")
+}
+
+// sharedDatabases lends databases to tests, one after the other, since making one
+// takes longer than most tests.
+func sharedDatabases(t *testing.T) (url func(t testing.TB) string) {
+	const databases = 2
 	free := make(chan string, databases)
 	for range databases {
 		free <- migrated(t)
 	}
-	storetest.Run(t, func(t testing.TB) handoff.Store {
+	return func(t testing.TB) string {
 		url := <-free
 		t.Cleanup(func() {
 			empty(t, url)
 			free <- url
 		})
-		return openPostgres(t, url)
-	})
+		return url
+	}
 }
 
 // tables in an order in which they can be emptied.

@@ -167,6 +167,8 @@ CREATE TABLE operator_notes (
 );
 CREATE INDEX operator_notes_handoff ON operator_notes (handoff_id, at, id);
 
+-- Lanes and deliveries turn over all the time, so they are vacuumed early.
+--
 -- ready_at is when the lane may be claimed: it has something to deliver, waits for
 -- a retry, or is leased and the lease ends then. Null = nothing to deliver.
 CREATE TABLE lanes (
@@ -177,7 +179,7 @@ CREATE TABLE lanes (
     lease_owner text,
     CONSTRAINT lanes_order CHECK (done_seq <= last_seq),
     CONSTRAINT lanes_lease CHECK (lease_owner IS NULL OR ready_at IS NOT NULL)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
 -- The search for lanes to claim.
 CREATE INDEX lanes_ready ON lanes (ready_at) WHERE ready_at IS NOT NULL;
 
@@ -199,7 +201,7 @@ CREATE TABLE deliveries (
     last_error_at   timestamptz,
     created_at      timestamptz NOT NULL,
     PRIMARY KEY (lane, lane_seq)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
 -- Dead letters stay until they are replayed. The others are few: lists of them
 -- walk the index of ids, newest first.
 CREATE INDEX deliveries_dead ON deliveries (connection_id, id) WHERE status = 'DEAD';

@@ -89,7 +89,7 @@ var laneTests = map[string]func(*testing.T, *world){
 	},
 	"a lane is claimed by one": func(t *testing.T, w *world) {
 		s := w.session()
-		const lanes, claimers, rounds = 60, 6, 5
+		const lanes, claimers, rounds = 40, 6, 3
 		var (
 			mu    sync.Mutex
 			taken = map[string]int{}
@@ -340,22 +340,22 @@ var laneTests = map[string]func(*testing.T, *world){
 		w.queue(s, 1)
 		w.claim(start)
 	},
-	"nothing is lost, overtaken or stranded": func(t *testing.T, w *world) { Stress(t, w.Store) },
+	"nothing is lost, overtaken or stranded": func(t *testing.T, w *world) { Stress(t, 10, w.Store) },
 }
 
 // Stress lets producers, workers and accidents loose on a few lanes of one
-// database, which the stores share.
+// database, which the stores share. Each of 8 producers makes so many changes with
+// one to three deliveries.
 //
 // Workers note what they deliver. After an accident a delivery may be noted again,
 // never after its successor. In the end all were noted and no lane is left.
-func Stress(t *testing.T, stores ...handoff.Store) {
+func Stress(t *testing.T, each int, stores ...handoff.Store) {
 	t.Helper()
 	w := &world{Store: stores[0], t: t, ctx: t.Context()}
 	const (
 		lanes     = 10
 		producers = 8
 		workers   = 6
-		each      = 25
 	)
 	base := w.session()
 	sessions := make([]session, lanes)

@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,8 +21,8 @@ import (
 // Open gives an empty store, which it closes when the test ends.
 type Open func(t testing.TB) handoff.Store
 
-// Run runs the suite.
-func Run(t *testing.T, open Open) {
+// Run runs the suite, or only the named groups of it.
+func Run(t *testing.T, open Open, only ...string) {
 	t.Helper()
 	for _, group := range []struct {
 		name  string
@@ -36,6 +37,9 @@ func Run(t *testing.T, open Open) {
 		{"Lanes", laneTests},
 		{"Deliveries", deliveryTests},
 	} {
+		if len(only) > 0 && !slices.Contains(only, group.name) {
+			continue
+		}
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()
 			for name, test := range group.tests {
