@@ -11,6 +11,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -32,7 +33,24 @@ type Settings struct {
 	Mode         handoff.Mode
 	Fields       map[string]string // plain and secret ones, defaults filled in
 	HTTP         *http.Client      // guarded; see [NewHTTPClient]
+	Memory       Memory            // what the desk keeps of this connection
 	Now          func() time.Time
+}
+
+// ErrMemoryChanged says that somebody else, perhaps another replica, has written
+// the key since it was read: read again and decide again.
+var ErrMemoryChanged = errors.New("desk: the memory has changed meanwhile")
+
+// Memory is a small store of a connection for what its desk must not forget and no
+// field holds: identities that the desk gave to Users, tokens that were renewed. It
+// is encrypted, shared by all replicas, and removed with the connection.
+type Memory interface {
+	// Get gives the value of a key with its version; version 0 = there is none.
+	Get(ctx context.Context, key string) (value []byte, version int64, err error)
+	// Put writes the value if the key still has the version that was read (0 = none
+	// yet), and gives the new version; else [ErrMemoryChanged]. A nil value removes it.
+	// A key has at most 200 bytes, a value at most 8 KiB.
+	Put(ctx context.Context, key string, value []byte, version int64) (int64, error)
 }
 
 // Desk is one configured connection to a desk system. Implementations are safe
@@ -46,17 +64,41 @@ type Desk interface {
 	// does it accept the credentials?
 	Verify(ctx context.Context) error
 	// Open opens a session with the context. The desk has accepted when it returns nil.
+	// A desk that fails after something was made there gives its Ref beside the error,
+	// so that it can be closed. In DESK_TO_DESK the User is already in the session
+	// ProposedRef: Open brings the context and gives the session to the Operators.
 	Open(ctx context.Context, r OpenRequest) (Opened, error)
 	// Send brings one message of the User. A session that the desk no longer has
 	// gives fault.DeskGone.
 	Send(ctx context.Context, r SendRequest) (Sent, error)
 	// Close tells the desk that the session ended on our side. A session that has
-	// already ended there is not an error.
+	// already ended there is not an error. In DESK_TO_DESK it takes the session back
+	// from the Operators; the User stays in the messenger.
 	Close(ctx context.Context, r CloseRequest) error
 	// Receive authenticates one incoming request over its exact bytes and
 	// translates it. Unknown kinds of events give no event and no error; a bad
 	// signature gives fault.Unauthenticated; garbage gives fault.InvalidInput.
 	Receive(ctx context.Context, r Inbound) ([]handoff.DeskEvent, error)
+}
+
+// Speaker is offered by desks that declare DESK_TO_DESK: it writes to the User in
+// the desk's own messenger, where the Agent is a teammate.
+type Speaker interface {
+	Say(ctx context.Context, r SayRequest) (Sent, error)
+}
+
+// SpeakerReconciler is offered by Speakers that declare OutcomeReadBack.
+type SpeakerReconciler interface {
+	FindSaid(ctx context.Context, r SayRequest) (Sent, bool, error)
+}
+
+// Rememberer is offered by desks that declare CatchUp, because their requests to us
+// can get lost: it reads what happened in an open session.
+type Rememberer interface {
+	// Missed gives the events of a session since a moment, oldest first, as Receive
+	// would have given them, with the same ids. It may repeat what has been told. A
+	// session that the desk no longer has gives an ENDED event, not an error.
+	Missed(ctx context.Context, ref string, since time.Time) ([]handoff.DeskEvent, error)
 }
 
 // TypingSender is offered by desks that declare Typing.
@@ -132,6 +174,14 @@ type SendRequest struct {
 	Attempt
 	Ref  string
 	Text Text
+}
+
+// SayRequest brings a message of the Agent, or a standard text, to the User.
+type SayRequest struct {
+	Attempt
+	Ref    string
+	Author handoff.Author // AGENT or SYSTEM
+	Text   Text
 }
 
 // Sent is the desk's receipt.

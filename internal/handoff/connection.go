@@ -74,6 +74,11 @@ type DeskDescription struct {
 	ReadsLog bool
 	Unknown  UnknownOutcome
 	Retry    map[DeliveryKind]RetryPolicy
+	// CatchUp is how often open sessions are looked at for events that did not reach
+	// us; 0 = never.
+	CatchUp time.Duration
+	// RequestsPerSecond bounds the calls of one connection; 0 = no limit of ours.
+	RequestsPerSecond int
 }
 
 // CredentialField is one input of the connection form.
@@ -213,10 +218,14 @@ type DeskEventKind string
 // The kinds of events from a desk.
 const (
 	DeskMessage DeskEventKind = "MESSAGE" // a human's public message, for the User
-	DeskJoined  DeskEventKind = "JOINED"  // an Operator took the session; connects nobody
-	DeskEnded   DeskEventKind = "ENDED"   // the Operator ended the session
+	DeskJoined  DeskEventKind = "JOINED"  // an Operator took the session, also from another; connects nobody
+	DeskEnded   DeskEventKind = "ENDED"   // the Operator ended the session, or gave it back to the Agent
 	DeskTyping  DeskEventKind = "TYPING"
 	DeskRead    DeskEventKind = "READ" // the Operator has read the messages
+	// DeskQueued: the User's place in the queue changed. Not stored.
+	DeskQueued DeskEventKind = "QUEUED"
+	// DeskUserWrote, in DESK_TO_DESK only: the User wrote in the desk's own messenger.
+	DeskUserWrote DeskEventKind = "USER_WROTE"
 )
 
 // DeskEvent is one thing that a desk told us, already authenticated and translated.
@@ -229,4 +238,9 @@ type DeskEvent struct {
 	OperatorName string
 	Text         string
 	Attachments  []Attachment
+	QueuePlace   int // with QUEUED: 1 = next; 0 = unknown
+
+	// With USER_WROTE: who wrote, as far as the desk tells it.
+	User     User
+	Language string // BCP 47 tag, "" = unknown
 }

@@ -88,7 +88,7 @@ func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEv
 	case DeskRead:
 		s.feed.Signalled(Signal{ConversationID: at.conversationID, Author: AuthorOperator, Kind: SignalRead, At: s.now()})
 		return nil
-	case DeskMessage, DeskEnded, DeskJoined:
+	case DeskMessage, DeskEnded, DeskJoined, DeskQueued, DeskUserWrote:
 	}
 	key := ""
 	if e.ID != "" && e.Kind == DeskMessage {
@@ -103,7 +103,7 @@ func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEv
 			return t.apply(OperatorEnded)
 		case DeskJoined:
 			t.answeredBy(e.OperatorName)
-		case DeskTyping, DeskRead:
+		case DeskTyping, DeskRead, DeskQueued, DeskUserWrote:
 		}
 		return nil
 	}, map[DeskEventKind]Input{DeskMessage: OperatorWrote, DeskEnded: OperatorEnded}[e.Kind])

@@ -146,7 +146,7 @@ func newBench(t tester, h Harness) *bench {
 	require.NoError(t, err, "the harness fills in the form wrongly")
 	b.fields = fields
 	b.bare, err = h.Driver.Connect(desk.Settings{
-		ConnectionID: "con_1", Mode: h.Mode, Fields: fields, HTTP: b.client, Now: func() time.Time { return now },
+		ConnectionID: "con_1", Mode: h.Mode, Fields: fields, HTTP: b.client, Memory: &Memory{}, Now: func() time.Time { return now },
 	})
 	require.NoError(t, err)
 	b.desk = desk.Guard(b.bare, b.description.Kind, "con_1", time.Now, desk.Watch{})
