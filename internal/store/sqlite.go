@@ -68,7 +68,9 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 	s.closers = append(s.closers, readers.Close)
 	readers.SetMaxOpenConns(sqliteReaders)
 	readers.SetMaxIdleConns(sqliteReaders)
-	if s.reads, err = gorm.Open(sqlite.New(sqlite.Config{Conn: readers}), s.gormConfig()); err != nil {
+	pool := newPrepared(readers)
+	s.closers = append(s.closers, pool.forget)
+	if s.reads, err = gorm.Open(sqlite.New(sqlite.Config{Conn: pool}), s.gormConfig()); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 
@@ -78,15 +80,23 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 	}
 	s.writes = w
 	s.closers = append(s.closers, w.close)
+
+	checkpoints, err := startCheckpoints(path)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	s.closers = append(s.closers, checkpoints)
 	return nil
 }
 
 // sqliteDSN names the file and how to use it: a write is on the disk when it is
 // committed (FULL), readers do not wait for the writer (WAL), a transaction that
-// will write says so when it begins (immediate), and times are integers.
+// will write says so when it begins (immediate), and times are integers. The writer
+// checkpoints only when the loop of startCheckpoints has fallen far behind.
 func sqliteDSN(path string, readOnly bool) string {
 	q := url.Values{
-		"_pragma":              {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"},
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)",
+			fmt.Sprintf("wal_autocheckpoint(%d)", walLimit)},
 		"_txlock":              {"immediate"},
 		"_time_integer_format": {"unix_micro"},
 	}
@@ -101,7 +111,8 @@ func sqliteDSN(path string, readOnly bool) string {
 // sqliteWriter runs every write on the one connection that writes. What arrives
 // while it is busy is committed together: one wait for the disk instead of many.
 type sqliteWriter struct {
-	conn *preparedConn
+	conn *sql.Conn
+	sql  *prepared // on conn
 	db   *gorm.DB
 	jobs *combiner[*sqliteJob]
 }
@@ -119,8 +130,8 @@ func newSQLiteWriter(ctx context.Context, db *sql.DB, config *gorm.Config) (*sql
 	if err != nil {
 		return nil, err
 	}
-	w := &sqliteWriter{conn: &preparedConn{Conn: conn, statements: map[string]*sql.Stmt{}}}
-	if w.db, err = gorm.Open(sqlite.New(sqlite.Config{Conn: w.conn}), config); err != nil {
+	w := &sqliteWriter{conn: conn, sql: newPrepared(conn)}
+	if w.db, err = gorm.Open(sqlite.New(sqlite.Config{Conn: w.sql}), config); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -130,7 +141,7 @@ func newSQLiteWriter(ctx context.Context, db *sql.DB, config *gorm.Config) (*sql
 
 func (w *sqliteWriter) close() error {
 	w.jobs.close()
-	return errors.Join(w.conn.forget(), w.conn.Close())
+	return errors.Join(w.sql.forget(), w.conn.Close())
 }
 
 // transact queues fn and waits for the commit. Until it begins, ctx can end the
@@ -167,6 +178,12 @@ func (w *sqliteWriter) transaction(batch []*sqliteJob, failed []error) (err erro
 			_ = w.do(ctx, "ROLLBACK") // fails when SQLite has done it by itself
 		}
 	}()
+	if len(batch) == 1 { // nobody to protect
+		if failed[0] = batch[0].run(w.db.WithContext(ctx)); failed[0] != nil {
+			return w.do(ctx, "ROLLBACK")
+		}
+		return w.do(ctx, "COMMIT")
+	}
 	useful := false
 	for i, job := range batch {
 		if err := w.do(ctx, "SAVEPOINT job"); err != nil {
@@ -190,70 +207,6 @@ func (w *sqliteWriter) transaction(batch []*sqliteJob, failed []error) (err erro
 }
 
 func (w *sqliteWriter) do(ctx context.Context, statement string) error {
-	_, err := w.conn.ExecContext(ctx, statement)
+	_, err := w.sql.ExecContext(ctx, statement)
 	return err
-}
-
-// preparedConn is a connection that keeps its statements prepared. Whoever commits
-// a batch has it alone.
-type preparedConn struct {
-	*sql.Conn
-	statements map[string]*sql.Stmt
-}
-
-// maxPrepared bounds the statements that are kept; lists of different lengths make
-// new ones.
-const maxPrepared = 200
-
-func (c *preparedConn) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
-	if known, ok := c.statements[query]; ok {
-		return known, nil
-	}
-	if len(c.statements) >= maxPrepared {
-		if err := c.forget(); err != nil {
-			return nil, err
-		}
-	}
-	statement, err := c.Conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	c.statements[query] = statement
-	return statement, nil
-}
-
-func (c *preparedConn) forget() error {
-	var errs []error
-	for query, statement := range c.statements {
-		errs = append(errs, statement.Close())
-		delete(c.statements, query)
-	}
-	return errors.Join(errs...)
-}
-
-// ExecContext implements [gorm.ConnPool].
-func (c *preparedConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	statement, err := c.prepared(ctx, query) //nolint:sqlclosecheck // kept for the next time; closed with the connection
-	if err != nil {
-		return nil, err
-	}
-	return statement.ExecContext(ctx, args...)
-}
-
-// QueryContext implements [gorm.ConnPool].
-func (c *preparedConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	statement, err := c.prepared(ctx, query) //nolint:sqlclosecheck // kept for the next time; closed with the connection
-	if err != nil {
-		return nil, err
-	}
-	return statement.QueryContext(ctx, args...)
-}
-
-// QueryRowContext implements [gorm.ConnPool].
-func (c *preparedConn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	statement, err := c.prepared(ctx, query) //nolint:sqlclosecheck // kept for the next time; closed with the connection
-	if err != nil {
-		return c.Conn.QueryRowContext(ctx, query, args...) // reports the same error
-	}
-	return statement.QueryRowContext(ctx, args...)
 }
