@@ -260,8 +260,11 @@ func (c *clock) advance(d time.Duration) {
 
 type silentAlarm struct{}
 
-func (silentAlarm) Deliver(...string)    {}
-func (silentAlarm) DeadlineAt(time.Time) {}
+func (silentAlarm) Reserve() (handoff.Lease, bool)        { return handoff.Lease{}, false }
+func (silentAlarm) Start(handoff.Lease, handoff.Delivery) {}
+func (silentAlarm) Dismiss()                              {}
+func (silentAlarm) Deliver(...string)                     {}
+func (silentAlarm) DeadlineAt(time.Time)                  {}
 
 type noCounters struct{}
 

@@ -28,6 +28,10 @@ type Change struct {
 	// Finish records the outcome of the delivery that caused this change. The lane
 	// stays leased, even when it is empty now: the worker goes on with its head.
 	Finish *FinishDelivery
+	// Lease asks for the lane of Deliveries, if it is idle, for the worker who is to
+	// deliver at once; nil = whoever claims it first delivers. Not with Finish or
+	// DropLane, and only when all deliveries are of one lane.
+	Lease *Lease
 	// Once remembers the answer under an idempotency key of a mutation.
 	Once *OnceKey
 }
@@ -71,6 +75,9 @@ type Committed struct {
 	Duplicate bool
 	// Lanes that have something to deliver now.
 	Lanes []string
+	// Leased is the first delivery of the lane that Change.Lease asked for; nil = it
+	// asked for none, or the lane was not idle.
+	Leased *Delivery
 	// Changed is false when the decision returned nil.
 	Changed bool
 }

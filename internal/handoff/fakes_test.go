@@ -199,6 +199,13 @@ type fakeAlarm struct {
 	deadlines []time.Time
 }
 
+// Reserve has nobody: what is queued waits for a claim.
+func (a *fakeAlarm) Reserve() (handoff.Lease, bool) { return handoff.Lease{}, false }
+
+func (a *fakeAlarm) Start(handoff.Lease, handoff.Delivery) { panic("nobody was reserved") }
+
+func (a *fakeAlarm) Dismiss() { panic("nobody was reserved") }
+
 func (a *fakeAlarm) Deliver(lanes ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

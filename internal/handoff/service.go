@@ -92,15 +92,23 @@ func (s *Service) AgentOf(ctx context.Context, conversationID string) (string, e
 // changeWith is change for callers that already have the settings.
 func (s *Service) changeWith(ctx context.Context, conversationID, key string, settings *Settings, decide func(*turn) error) (Committed, error) {
 	now := s.now()
-	var before Snapshot
+	var (
+		before Snapshot
+		worker reservation
+	)
 	done, err := s.store.Change(ctx, conversationID, key, func(snap Snapshot) (*Change, error) {
 		before = snap
 		t := newTurn(now, settings, snap)
 		if err := decide(t); err != nil {
 			return nil, err
 		}
-		return t.result(), nil
+		change := t.result()
+		if change != nil && len(change.Deliveries) > 0 && change.Finish == nil && change.DropLane == "" {
+			change.Lease = worker.from(s.alarm)
+		}
+		return change, nil
 	})
+	worker.begin(s.alarm, done.Leased)
 	if err != nil {
 		return Committed{}, err
 	}
@@ -110,12 +118,42 @@ func (s *Service) changeWith(ctx context.Context, conversationID, key string, se
 	return done, nil
 }
 
+// reservation is the worker who delivers what one change queues. Without him the
+// delivery would wait for a claim, one more commit.
+type reservation struct {
+	lease Lease
+	held  bool
+}
+
+func (r *reservation) from(a Alarm) *Lease {
+	if !r.held {
+		r.lease, r.held = a.Reserve()
+	}
+	if !r.held {
+		return nil
+	}
+	lease := r.lease
+	return &lease
+}
+
+// begin sends the worker off, or home when he has not got the lane.
+func (r *reservation) begin(a Alarm, head *Delivery) {
+	switch {
+	case !r.held:
+	case head == nil:
+		a.Dismiss()
+	default:
+		r.lease.Lane = head.Lane
+		a.Start(r.lease, *head)
+	}
+}
+
 // announce tells everybody what was committed: hints only, in no transaction.
 func (s *Service) announce(ctx context.Context, before Snapshot, done Committed) {
 	if len(done.Events) > 0 {
 		s.feed.Committed(done.Conversation.AgentID, done.Conversation.ID, done.Events)
 	}
-	if len(done.Lanes) > 0 {
+	if len(done.Lanes) > 0 && done.Leased == nil {
 		s.alarm.Deliver(done.Lanes...)
 	}
 	h := done.Handoff

@@ -2,13 +2,17 @@ package relay
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"handoff/internal/handoff"
 )
 
 // Bell wakes the workers; it implements handoff.Alarm. Ringing never blocks, and
 // a ring that nobody hears is not lost: workers also look now and then.
 type Bell struct {
 	deliver chan struct{}
+	workers atomic.Pointer[Relay] // nil until a Relay starts
 
 	mu       sync.Mutex
 	earliest time.Time // the earliest deadline rung since the loop last looked
@@ -22,6 +26,20 @@ func NewBell() *Bell {
 
 // Deliver says that lanes have something to deliver.
 func (b *Bell) Deliver(...string) { ring(b.deliver) }
+
+// Reserve keeps an idle worker ready; see [handoff.Alarm].
+func (b *Bell) Reserve() (handoff.Lease, bool) {
+	if r := b.workers.Load(); r != nil {
+		return r.reserve()
+	}
+	return handoff.Lease{}, false
+}
+
+// Start lets the reserved worker deliver a lane.
+func (b *Bell) Start(l handoff.Lease, head handoff.Delivery) { b.workers.Load().begin(l, head) }
+
+// Dismiss ends a reservation.
+func (b *Bell) Dismiss() { b.workers.Load().dismiss() }
 
 // DeadlineAt says that a deadline was set.
 func (b *Bell) DeadlineAt(at time.Time) {

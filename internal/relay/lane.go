@@ -22,10 +22,10 @@ const (
 )
 
 // runLane delivers a leased lane until it is empty, must wait, or the relay stops.
-// ctx bounds the attempts; claims ends earlier, when nothing new may begin.
-func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease) {
+// ctx bounds the attempts; claims ends earlier, when nothing new may begin. next is
+// the head, nil where it is not known yet.
+func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease, next *handoff.Delivery) {
 	repeat := lease.Abandoned
-	var next *handoff.Delivery // the head, where it is known already
 	for {
 		if claims.Err() != nil {
 			r.giveBack(ctx, lease)

@@ -77,7 +77,13 @@ type Relay struct {
 	loops   sync.WaitGroup
 	lanes   sync.WaitGroup
 	free    chan struct{} // one token per idle worker
-	claims  uint64        // by deliverLoop only
+	claims  atomic.Uint64
+
+	// working keeps reservations from being made while Stop waits for the lanes.
+	working struct {
+		sync.Mutex
+		claims, attempts context.Context // the zero value: not started, or stopped
+	}
 
 	// starved says that a claim may have left lanes behind for want of a worker.
 	starved atomic.Bool
@@ -111,6 +117,8 @@ func (r *Relay) Start(ctx context.Context) {
 	loops, stop := context.WithCancel(ctx)
 	attempts, cancel := context.WithCancel(ctx)
 	r.stop, r.attempt = stop, cancel
+	r.working.claims, r.working.attempts = loops, attempts
+	r.Bell.workers.Store(r)
 	r.loops.Go(func() { r.deliverLoop(loops, attempts) })
 	r.loops.Go(func() { r.deadlineLoop(loops) })
 	r.loops.Go(func() { r.recheckLoop(loops) })
@@ -122,7 +130,9 @@ func (r *Relay) Stop(ctx context.Context) {
 	if r.stop == nil {
 		return
 	}
+	r.working.Lock()
 	r.stop()
+	r.working.Unlock()
 	r.loops.Wait()
 	done := make(chan struct{})
 	go func() {
@@ -173,11 +183,7 @@ func (r *Relay) claim(ctx, attempts context.Context) (all bool) {
 			return false
 		}
 		now := r.Now()
-		// An owner of its own for every claim: a lane that was released and claimed again
-		// by this very process must not be finished under the old lease.
-		r.claims++
-		owner := r.Owner + "/" + strconv.FormatUint(r.claims, 36)
-		leases, err := r.Store.ClaimLanes(ctx, owner, now, now.Add(r.Lease), idle)
+		leases, err := r.Store.ClaimLanes(ctx, r.owner(), now, now.Add(r.Lease), idle)
 		if err != nil {
 			r.giveIdle(idle)
 			if ctx.Err() == nil {
@@ -192,17 +198,55 @@ func (r *Relay) claim(ctx, attempts context.Context) (all bool) {
 		r.giveIdle(idle - len(leases))
 		for _, lease := range leases {
 			r.lanes.Go(func() {
-				r.runLane(attempts, ctx, lease)
-				r.giveIdle(1)
-				if r.starved.Load() {
-					ring(r.Bell.deliver)
-				}
+				r.runLane(attempts, ctx, lease, nil)
+				r.workerIsIdle()
 			})
 		}
 		if all {
 			return true
 		}
 	}
+}
+
+// owner is one of its own for every claim: a lane that was released and claimed
+// again by this very process must not be finished under the old lease.
+func (r *Relay) owner() string { return r.Owner + "/" + strconv.FormatUint(r.claims.Add(1), 36) }
+
+func (r *Relay) workerIsIdle() {
+	r.giveIdle(1)
+	if r.starved.Load() {
+		ring(r.Bell.deliver)
+	}
+}
+
+// reserve takes an idle worker for a lane that is about to be leased.
+func (r *Relay) reserve() (handoff.Lease, bool) {
+	r.working.Lock()
+	defer r.working.Unlock()
+	if r.working.claims.Err() != nil {
+		return handoff.Lease{}, false
+	}
+	select {
+	case <-r.free:
+	default:
+		return handoff.Lease{}, false
+	}
+	r.lanes.Add(1)
+	return handoff.Lease{Owner: r.owner(), Until: r.Now().Add(r.Lease)}, true
+}
+
+// begin delivers the lane that the reserved worker got.
+func (r *Relay) begin(lease handoff.Lease, head handoff.Delivery) {
+	go func() {
+		defer r.lanes.Done()
+		r.runLane(r.working.attempts, r.working.claims, lease, &head)
+		r.workerIsIdle()
+	}()
+}
+
+func (r *Relay) dismiss() {
+	r.workerIsIdle()
+	r.lanes.Done()
 }
 
 // untilReady is how long nothing needs to be looked at, at most a sweep.

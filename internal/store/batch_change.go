@@ -38,11 +38,25 @@ func writeMany(ctx context.Context, pool *pgxpool.Pool, batch []*plan) (map[stri
 		return nil, err
 	}
 	written := make(map[string]struct{}, len(batch))
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
-		written[id] = struct{}{}
+	lanes := map[string]laneRow{}
+	var (
+		id string
+		l  laneRow
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &l.Key, &l.LastSeq, &l.LeaseOwner}, func() error {
+		if id != "" {
+			written[id] = struct{}{}
+		} else {
+			lanes[l.Key] = l
+		}
 		return nil
 	})
+	for _, p := range batch {
+		if p.lease != nil {
+			l := lanes[p.lanes[0].key]
+			p.grant(l.LastSeq, l.LeaseOwner)
+		}
+	}
 	return written, err
 }
 
@@ -60,9 +74,22 @@ func writeOne(ctx context.Context, pool *pgxpool.Pool, p *plan) (map[string]stru
 		b.Queue(moveHandoff, h.ID, orNull(h.DeadlineAt), string(h.DeadlineKind), orNull(h.WaitingSince), h.Operator, h.UpdatedAt, h.Version)
 	}
 	for _, lane := range p.lanes {
+		readyAt, lessee := p.laneLease(&lane)
 		for i := range lane.deliveries {
 			d := &lane.deliveries[i]
-			b.Queue(queueOne, d.Lane, d.CreatedAt, d.ID, d.AgentID, d.ConnectionID, d.ConversationID, d.HandoffID, d.Kind, d.EventSeq, d.Status)
+			b.Queue(queueOne, d.Lane, d.CreatedAt, d.ID, d.AgentID, d.ConnectionID, d.ConversationID, d.HandoffID, d.Kind, d.EventSeq, d.Status,
+				readyAt, lessee).QueryRow(func(row pgx.Row) error {
+				var (
+					last  int64
+					owner *string
+				)
+				err := row.Scan(&last, &owner)
+				if err == nil {
+					p.grant(last, owner)
+				}
+				return err
+			})
+			lessee = nil // granted or not with the first
 		}
 	}
 	err := pool.SendBatch(ctx, b).Close()
@@ -81,15 +108,16 @@ const (
 WHERE id = $1`
 	moveHandoff = `UPDATE handoffs SET deadline_at = $2, deadline_kind = $3, waiting_since = $4, operator = $5, updated_at = $6, version = $7,
   alarm_at = coalesce(CASE WHEN alarm_at < $2 THEN alarm_at ELSE $2 END, alarm_at) WHERE id = $1`
-	queueOne = `WITH lane AS (
-  INSERT INTO lanes (key, last_seq, done_seq, ready_at) VALUES ($1, 1, 0, $2)
-  ON CONFLICT (key) DO UPDATE SET last_seq = lanes.last_seq + 1, ready_at = coalesce(lanes.ready_at, excluded.ready_at)
-  RETURNING last_seq
+)
+
+const queueOne = `WITH lane AS (
+  INSERT INTO lanes (key, last_seq, done_seq, ready_at, lease_owner) VALUES ($1, 1, 0, $11, $12) ` + queuedAlready + `
+  RETURNING last_seq, lease_owner
 )
 INSERT INTO deliveries (lane, lane_seq, id, agent_id, connection_id, conversation_id, handoff_id, kind, event_seq,
   status, attempts, last_error, last_error_kind, last_error_at, created_at)
-SELECT $1, last_seq, $3, $4, $5, $6, $7, $8, $9, $10, 0, '', '', NULL, $2 FROM lane`
-)
+SELECT $1, last_seq, $3, $4, $5, $6, $7, $8, $9, $10, 0, '', '', NULL, $2 FROM lane
+RETURNING lane_seq, (SELECT lease_owner FROM lane)`
 
 func (p *plan) id() string { return p.after.Conversation.ID }
 
@@ -120,13 +148,13 @@ const (
   WHERE h.id = i.id AND i.conversation_id IN (SELECT id FROM written)
 )`
 	queueDeliveries = `, lane AS (
-  INSERT INTO lanes (key, last_seq, done_seq, ready_at)
-  SELECT i.key, i.n, 0, i.ready_at
-  FROM unnest(?::text[], ?::text[], ?::bigint[], ?::timestamptz[]) AS i (conversation_id, key, n, ready_at)
+  INSERT INTO lanes (key, last_seq, done_seq, ready_at, lease_owner)
+  SELECT i.key, i.n, 0, i.ready_at, i.lease_owner
+  FROM unnest(?::text[], ?::text[], ?::bigint[], ?::timestamptz[], ?::text[]) AS i (conversation_id, key, n, ready_at, lease_owner)
   WHERE i.conversation_id IN (SELECT id FROM written)
   ORDER BY i.key
-  ON CONFLICT (key) DO UPDATE SET last_seq = lanes.last_seq + excluded.last_seq, ready_at = coalesce(lanes.ready_at, excluded.ready_at)
-  RETURNING key, last_seq
+  ` + queuedAlready + `
+  RETURNING key, last_seq, lease_owner
 ), queued AS (
   INSERT INTO deliveries (lane, lane_seq, id, agent_id, connection_id, conversation_id, handoff_id, kind, event_seq,
     status, attempts, last_error, last_error_kind, last_error_at, created_at)
@@ -138,7 +166,8 @@ const (
   JOIN lane ON lane.key = i.lane
   WHERE i.conversation_id IN (SELECT id FROM written)
 )`
-	readWritten = ` SELECT id FROM written`
+	readWritten = ` SELECT id, '', 0, NULL FROM written`
+	readLanes   = ` UNION ALL SELECT '', key, last_seq, lease_owner FROM lane`
 )
 
 // The four forms of the statement: with and without the parts in the middle, each of
@@ -146,8 +175,8 @@ const (
 var (
 	batchEvents              = numbered(writeConversations + readWritten)
 	batchEventsAndHandoffs   = numbered(writeConversations + moveHandoffs + readWritten)
-	batchEventsAndQueued     = numbered(writeConversations + queueDeliveries + readWritten)
-	batchEventsAndEverything = numbered(writeConversations + moveHandoffs + queueDeliveries + readWritten)
+	batchEventsAndQueued     = numbered(writeConversations + queueDeliveries + readWritten + readLanes)
+	batchEventsAndEverything = numbered(writeConversations + moveHandoffs + queueDeliveries + readWritten + readLanes)
 )
 
 // numbered turns each question mark into $1, $2, …
@@ -189,6 +218,7 @@ func batchStatement(batch []*plan) (query string, args []any) {
 			conversationID, key []string
 			n                   []int64
 			readyAt             []time.Time
+			leaseOwner          []*string
 		}
 		d struct {
 			lane, id, agentID, connectionID, conversationID, handoffID, kind, status []string
@@ -229,7 +259,9 @@ func batchStatement(batch []*plan) (query string, args []any) {
 			l.conversationID = append(l.conversationID, id)
 			l.key = append(l.key, lane.key)
 			l.n = append(l.n, int64(len(lane.deliveries)))
-			l.readyAt = append(l.readyAt, lane.deliveries[0].CreatedAt.time())
+			readyAt, lessee := p.laneLease(&lane)
+			l.readyAt = append(l.readyAt, readyAt)
+			l.leaseOwner = append(l.leaseOwner, lessee)
 			for i := range lane.deliveries {
 				row := &lane.deliveries[i]
 				d.lane = append(d.lane, lane.key)
@@ -252,7 +284,7 @@ func batchStatement(batch []*plan) (query string, args []any) {
 	}
 	moved := []any{h.conversationID, h.id, h.deadlineKind, h.deadlineAt, h.waitingSince, h.operator, h.updatedAt, h.version}
 	queued := []any{
-		l.conversationID, l.key, l.n, l.readyAt,
+		l.conversationID, l.key, l.n, l.readyAt, l.leaseOwner,
 		d.lane, d.behind, d.id, d.agentID, d.connectionID, d.conversationID, d.handoffID, d.kind, d.eventSeq, d.status, d.createdAt,
 	}
 	switch {

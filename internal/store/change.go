@@ -221,12 +221,16 @@ var (
 
 	insertEvent = insertInto[eventRow]("events")
 
-	// An idle lane becomes ready at once; one that waits for a retry goes on waiting.
-	queueInLane = `INSERT INTO lanes (key, last_seq, done_seq, ready_at) VALUES ($1, $2, 0, $3)
-		ON CONFLICT (key) DO UPDATE SET last_seq = lanes.last_seq + excluded.last_seq, ready_at = coalesce(lanes.ready_at, excluded.ready_at)
-		RETURNING last_seq`
+	// An idle lane becomes ready at once, or is leased; one that waits for a retry goes
+	// on waiting.
+	queueInLane = `INSERT INTO lanes (key, last_seq, done_seq, ready_at, lease_owner) VALUES ($1, $2, 0, $3, $4) ` + queuedAlready +
+		` RETURNING last_seq, lease_owner`
 	insertDelivery = insertInto[deliveryRow]("deliveries")
 )
+
+const queuedAlready = `ON CONFLICT (key) DO UPDATE SET last_seq = lanes.last_seq + excluded.last_seq,
+		lease_owner = CASE WHEN lanes.ready_at IS NULL THEN excluded.lease_owner ELSE lanes.lease_owner END,
+		ready_at = coalesce(lanes.ready_at, excluded.ready_at)`
 
 // The columns that a change can write. The others are fixed when the row is made.
 var (
@@ -326,11 +330,17 @@ func (p *plan) applyEvents(tx *gorm.DB) error {
 }
 
 func (p *plan) applyDeliveries(tx *gorm.DB) error {
+	p.leased = nil
 	for _, lane := range p.lanes {
-		var last int64
-		if err := queryRow(tx, queueInLane, lane.key, len(lane.deliveries), lane.deliveries[0].CreatedAt).Scan(&last); err != nil {
+		var (
+			last  int64
+			owner *string
+		)
+		readyAt, lessee := p.laneLease(&lane)
+		if err := queryRow(tx, queueInLane, lane.key, len(lane.deliveries), instant(readyAt), lessee).Scan(&last, &owner); err != nil {
 			return err
 		}
+		p.grant(last, owner)
 		for i := range lane.deliveries {
 			row := lane.deliveries[i]
 			row.LaneSeq = last - int64(len(lane.deliveries)) + int64(i) + 1

@@ -22,10 +22,15 @@ type plan struct {
 	events    []handoff.Event
 	eventRows []eventRow
 	lanes     []laneEntries
+	lease     *handoff.Lease // for the only lane
+	leased    *leased        // set when it was granted
 	dropLane  string
 	finish    *handoff.FinishDelivery
 	once      *onceRow
 }
+
+// leased says that a lane was idle and is the plan's now.
+type leased struct{ lastSeq int64 }
 
 // laneEntries are the deliveries of one lane, in order, without their numbers.
 type laneEntries struct {
@@ -51,6 +56,10 @@ func (s *Store) plan(snap handoff.Snapshot, key string, decide handoff.Decide) (
 	}
 	if err := s.setDeliveries(p, change.Deliveries); err != nil {
 		return nil, err
+	}
+	if change.Lease != nil && len(p.lanes) == 1 && change.Finish == nil && change.DropLane == "" {
+		lease := *change.Lease
+		p.lease = &lease
 	}
 	if change.Finish != nil {
 		finish := *change.Finish
@@ -204,5 +213,27 @@ func (p *plan) committed() handoff.Committed {
 	for _, lane := range p.lanes {
 		done.Lanes = append(done.Lanes, lane.key)
 	}
+	if p.leased != nil {
+		rows := p.lanes[0].deliveries
+		head := rows[0].delivery()
+		head.LaneSeq = p.leased.lastSeq - int64(len(rows)) + 1
+		done.Leased = &head
+	}
 	return done
+}
+
+// laneLease is what a lane gets if it is idle: when it is ready for a claim, and
+// its owner until then, nil = nobody.
+func (p *plan) laneLease(lane *laneEntries) (readyAt time.Time, owner *string) {
+	if p.lease != nil {
+		return p.lease.Until, &p.lease.Owner
+	}
+	return lane.deliveries[0].CreatedAt.time(), nil
+}
+
+// grant notes the lease when the lane has come out as the plan's.
+func (p *plan) grant(lastSeq int64, owner *string) {
+	if p.lease != nil && owner != nil && *owner == p.lease.Owner {
+		p.leased = &leased{lastSeq: lastSeq}
+	}
 }

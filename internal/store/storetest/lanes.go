@@ -65,6 +65,58 @@ var laneTests = map[string]func(*testing.T, *world){
 		require.False(t, again.Abandoned)
 		require.Equal(t, int64(4), w.head(again.Lane).LaneSeq)
 	},
+	"an idle lane is leased to whoever queues": func(t *testing.T, w *world) {
+		s := w.session()
+		lease := func(owner string) *handoff.Lease {
+			return &handoff.Lease{Owner: owner, Until: start.Add(30 * time.Second)}
+		}
+		queue := func(l *handoff.Lease, n int) handoff.Committed {
+			return w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change {
+				c := &handoff.Change{Lease: l}
+				for range n {
+					c.Deliveries = append(c.Deliveries, s.delivery(start))
+				}
+				return c
+			})
+		}
+		done := queue(lease("a"), 2)
+		require.NotNil(t, done.Leased)
+		equal(t, w.head(s.lane), *done.Leased)
+		w.noLane(start.Add(29 * time.Second))
+		require.Nil(t, queue(lease("b"), 1).Leased, "it is a's")
+
+		held := handoff.Lease{Lane: s.lane, Owner: "a"}
+		_, more := w.finish(held)
+		require.True(t, more)
+		_, more = w.finish(held)
+		require.True(t, more)
+		_, more = w.finish(held)
+		require.False(t, more)
+
+		done = queue(lease("c"), 1)
+		require.NotNil(t, done.Leased)
+		require.Equal(t, int64(4), done.Leased.LaneSeq)
+		late := w.claim(start.Add(30 * time.Second))
+		require.True(t, late.Abandoned, "c has not come back")
+		require.NoError(t, w.ReleaseLane(w.ctx, s.lane, late.Owner, start))
+		require.Nil(t, queue(lease("d"), 1).Leased, "it has something to deliver")
+		w.claim(start)
+	},
+	"a lease is for one lane": func(t *testing.T, w *world) {
+		s := w.session()
+		done := w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change {
+			other := s.delivery(start)
+			other.Lane = unique("lane")
+			return &handoff.Change{
+				Lease:      &handoff.Lease{Owner: "a", Until: start.Add(time.Minute)},
+				Deliveries: []handoff.QueuedDelivery{s.delivery(start), other},
+			}
+		})
+		require.Nil(t, done.Leased)
+		leases, err := w.ClaimLanes(w.ctx, "b", start, start.Add(time.Minute), 10)
+		require.NoError(t, err)
+		require.Len(t, leases, 2)
+	},
 	"a claim takes the lanes that wait longest": func(t *testing.T, w *world) {
 		s := w.session()
 		var lanes []string
@@ -366,6 +418,11 @@ func Stress(t *testing.T, each int, stores ...handoff.Store) {
 		clock     atomic.Int64 // virtual: only the leases of workers that had an accident end
 		mu        sync.Mutex
 		order     = map[string][]int64{} // per lane, as delivered
+		note      = func(d handoff.Delivery) {
+			mu.Lock()
+			defer mu.Unlock()
+			order[d.Lane] = append(order[d.Lane], d.EventSeq)
+		}
 		queued    atomic.Int64
 		producing sync.WaitGroup
 		working   sync.WaitGroup
@@ -377,16 +434,20 @@ func Stress(t *testing.T, each int, stores ...handoff.Store) {
 		producing.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(p)))
 			w := stores[p%len(stores)]
-			for range each {
+			for i := range each {
 				s := &sessions[random.IntN(lanes)]
 				n := 1 + random.IntN(3)
-				_, err := w.Change(ctx, s.conversation.ID, "", func(handoff.Snapshot) (*handoff.Change, error) {
+				lease := handoff.Lease{Lane: s.lane, Owner: fmt.Sprintf("producer%d/%d", p, i), Until: now().Add(time.Hour)}
+				done, err := w.Change(ctx, s.conversation.ID, "", func(handoff.Snapshot) (*handoff.Change, error) {
 					c := &handoff.Change{}
 					for i := range n {
 						d := s.delivery(now())
 						d.EventIndex = i
 						c.Events = append(c.Events, message("x"))
 						c.Deliveries = append(c.Deliveries, d)
+					}
+					if n == 1 {
+						c.Lease = &lease
 					}
 					return c, nil
 				})
@@ -395,6 +456,13 @@ func Stress(t *testing.T, each int, stores ...handoff.Store) {
 					return
 				}
 				queued.Add(int64(n))
+				if done.Leased == nil {
+					continue
+				}
+				if err := work(ctx, w, lease, random, now, note); err != nil && ctx.Err() == nil {
+					t.Error(err)
+					return
+				}
 			}
 		})
 	}
@@ -418,11 +486,7 @@ func Stress(t *testing.T, each int, stores ...handoff.Store) {
 					}
 				}
 				for _, l := range leases {
-					if err := work(ctx, w, l, random, now, func(d handoff.Delivery) {
-						mu.Lock()
-						defer mu.Unlock()
-						order[d.Lane] = append(order[d.Lane], d.EventSeq)
-					}); err != nil && ctx.Err() == nil {
+					if err := work(ctx, w, l, random, now, note); err != nil && ctx.Err() == nil {
 						t.Error(err)
 						return
 					}
