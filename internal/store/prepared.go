@@ -32,7 +32,7 @@ func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, erro
 	if known, ok := p.statements[query]; ok || len(p.statements) >= maxPrepared {
 		return known, nil
 	}
-	s, err := p.PrepareContext(ctx, query)
+	s, err := p.PrepareContext(ctx, query) //nolint:sqlclosecheck // kept; forget closes it
 	if err != nil {
 		return nil, err
 	}

@@ -415,10 +415,10 @@ func Stress(t *testing.T, each int, stores ...handoff.Store) {
 		sessions[i] = w.another(base)
 	}
 	var (
-		clock     atomic.Int64 // virtual: only the leases of workers that had an accident end
-		mu        sync.Mutex
-		order     = map[string][]int64{} // per lane, as delivered
-		note      = func(d handoff.Delivery) {
+		clock atomic.Int64 // virtual: only the leases of workers that had an accident end
+		mu    sync.Mutex
+		order = map[string][]int64{} // per lane, as delivered
+		note  = func(d handoff.Delivery) {
 			mu.Lock()
 			defer mu.Unlock()
 			order[d.Lane] = append(order[d.Lane], d.EventSeq)
