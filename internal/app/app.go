@@ -177,7 +177,7 @@ func (a *App) build(sealer *vault.Vault, pace Pace) (err error) {
 		},
 	})
 	if a.catalog, err = desk.NewCatalog(desk.CatalogOptions{
-		Drivers: drivers(), Sealer: sealer, Now: a.now, Log: a.log.With("part", "desk"),
+		Drivers: drivers(), Sealer: sealer, Memory: a.store, Now: a.now, Log: a.log.With("part", "desk"),
 		HTTP:  desk.NewHTTPClient(desk.HTTPOptions{AllowedPrivate: c.PrivateNetworks, Version: a.version}),
 		Watch: desk.Watch{Report: a.reportDesk, Observe: a.metrics.DeskCall},
 	}); err != nil {

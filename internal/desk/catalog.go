@@ -29,10 +29,12 @@ const (
 type CatalogOptions struct {
 	Drivers []Driver // all desks there are, in the order of lists
 	Sealer  handoff.Sealer
-	HTTP    *http.Client // see [NewHTTPClient]
-	Now     func() time.Time
-	Log     *slog.Logger
-	Watch   Watch // optional
+	// Memory is optional: without it no desk remembers anything.
+	Memory handoff.DeskMemoryStore
+	HTTP   *http.Client // see [NewHTTPClient]
+	Now    func() time.Time
+	Log    *slog.Logger
+	Watch  Watch // optional
 }
 
 // Catalog is the explicit list of desks, and keeps the connected ones. It is safe
@@ -203,8 +205,16 @@ func (c *Catalog) connect(connection handoff.Connection) (Desk, error) {
 		Mode:         connection.Mode,
 		Fields:       fields,
 		HTTP:         c.o.HTTP,
+		Memory:       c.memoryOf(connection.ID),
 		Now:          c.o.Now,
 	})
+}
+
+func (c *Catalog) memoryOf(connectionID string) Memory {
+	if connectionID == "" || c.o.Memory == nil {
+		return noMemory{}
+	}
+	return &memory{store: c.o.Memory, sealer: c.o.Sealer, connectionID: connectionID, now: c.o.Now}
 }
 
 // Signal tells the desk that the User types or has read, where the desk wants to

@@ -43,7 +43,14 @@ var ErrMemoryChanged = errors.New("desk: the memory has changed meanwhile")
 
 // Memory is a small store of a connection for what its desk must not forget and no
 // field holds: identities that the desk gave to Users, tokens that were renewed. It
-// is encrypted, shared by all replicas, and removed with the connection.
+// is shared by all replicas, outlives a change of the connection's fields, and is
+// removed with the connection. What depends on an account has the account in its key.
+//
+// Values are encrypted, keys are not: a key names a thing by our own ids and holds
+// nothing of a person. A connection has at most [handoff.MaxDeskMemory] keys. When
+// there are more, those written longest ago are forgotten, if that is at least
+// [handoff.DeskMemoryKept] ago; so a desk can make again whatever it keeps here, or
+// writes it again now and then.
 type Memory interface {
 	// Get gives the value of a key with its version; version 0 = there is none.
 	Get(ctx context.Context, key string) (value []byte, version int64, err error)

@@ -32,6 +32,7 @@ type Store interface {
 	ConversationStore
 	HandoffStore
 	DeliveryStore
+	DeskMemoryStore
 }
 
 // AgentStore keeps Agents, their settings and their keys.

@@ -144,6 +144,9 @@ func (s *Store) DeleteAgent(ctx context.Context, id string, now time.Time) error
 			Update("revoked_at", instant(now)).Error; err != nil {
 			return err
 		}
+		if err := forgetAgentsDesks(tx, id); err != nil {
+			return err
+		}
 		return tx.Model(&connectionRow{}).Where("agent_id = ?", id).Updates(map[string]any{
 			"active": false, "fields": "{}", "sealed": "", "set_secrets": "[]",
 			"status": string(handoff.StatusNotConfigured), "next_check_at": nil,

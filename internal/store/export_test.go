@@ -32,6 +32,7 @@ func Rows() map[string][]string {
 	return map[string][]string{
 		"agents":         columnsOf[agentRow](),
 		"agent_keys":     columnsOf[keyRow](),
+		"desk_memory":    columnsOf[deskMemoryRow](),
 		"connections":    columnsOf[connectionRow](),
 		"conversations":  columnsOf[conversationRow](),
 		"events":         columnsOf[eventRow](),
@@ -42,3 +43,6 @@ func Rows() map[string][]string {
 		"once":           columnsOf[onceRow](),
 	}
 }
+
+// LimitDeskMemory sets how many keys the desk of a connection may have.
+func LimitDeskMemory(s *Store, keys int64) { s.maxDeskMemory = keys }

@@ -66,9 +66,13 @@ func TestQueriesDoNotWalkTheHistory(t *testing.T) {
 		"dead of agent": func() {
 			ignore(s.Deliveries(ctx, handoff.DeliveryFilter{AgentID: "x", Status: "DEAD"}, of("deliveries")))
 		},
-		"checks": func() { ignore(s.ConnectionsToCheck(ctx, at, at, 10)) },
-		"claim":  func() { ignore(s.ClaimLanes(ctx, "o", at, at, 10)) },
-		"finish": func() { ignore(s.FinishDelivery(ctx, handoff.FinishDelivery{Lane: "x", LaneSeq: 1, Owner: "o"}, at)) },
+		"checks":             func() { ignore(s.ConnectionsToCheck(ctx, at, at, 10)) },
+		"desk memory":        func() { ignore(s.DeskMemory(ctx, "x", "k")) },
+		"set desk memory":    func() { ignore(s.SetDeskMemory(ctx, "x", "k", "sealed", 7, at)) },
+		"add desk memory":    func() { ignore(s.SetDeskMemory(ctx, "x", "k", "sealed", 0, at)) },
+		"forget desk memory": func() { s.maxDeskMemory = 0; ignore(s.SetDeskMemory(ctx, "x", "k", "sealed", 0, at)) },
+		"claim":              func() { ignore(s.ClaimLanes(ctx, "o", at, at, 10)) },
+		"finish":             func() { ignore(s.FinishDelivery(ctx, handoff.FinishDelivery{Lane: "x", LaneSeq: 1, Owner: "o"}, at)) },
 	} {
 		seen := record(t, s, run)
 		require.NotEmpty(t, seen, name)

@@ -37,9 +37,11 @@ type Store struct {
 		// transact runs fn in a transaction, perhaps more than once.
 		transact(ctx context.Context, fn func(tx *gorm.DB) error) error
 	}
-	busy    keyLocks
-	recent  snapshots
-	closers []func() error // in the order of opening
+	busy keyLocks
+	// maxDeskMemory is handoff.MaxDeskMemory; tests have a smaller one.
+	maxDeskMemory int64
+	recent        snapshots
+	closers       []func() error // in the order of opening
 
 	// On Postgres, what every message needs is done for many at once.
 	changes  *batcher[*plan, struct{}]
@@ -60,7 +62,7 @@ type dialect struct {
 // Open opens the database and brings its schema up to date. It fails when the
 // database is newer than this program, or when another process has the SQLite file.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
-	s := &Store{log: o.Logger, now: o.Now}
+	s := &Store{log: o.Logger, now: o.Now, maxDeskMemory: handoff.MaxDeskMemory}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

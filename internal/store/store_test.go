@@ -71,7 +71,7 @@ func sharedDatabases(t *testing.T) (url func(t testing.TB) string) {
 
 // tables in an order in which they can be emptied.
 var tables = []string{
-	"once", "deliveries", "lanes", "operator_notes", "handoffs", "events", "conversations", "connections", "agent_keys", "agents",
+	"once", "deliveries", "lanes", "operator_notes", "handoffs", "events", "conversations", "desk_memory", "connections", "agent_keys", "agents",
 }
 
 func empty(t testing.TB, url string) {

@@ -55,6 +55,18 @@ CREATE UNIQUE INDEX connections_active ON connections (agent_id, mode) WHERE act
 -- The search for connections to check again.
 CREATE INDEX connections_check ON connections (next_check_at) WHERE next_check_at IS NOT NULL;
 
+-- What desks remember of their connections. The value is sealed, the key is not.
+CREATE TABLE desk_memory (
+    connection_id text COLLATE "C" NOT NULL REFERENCES connections ON DELETE CASCADE,
+    key           text COLLATE "C" NOT NULL,
+    version       bigint NOT NULL,
+    sealed        text NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    PRIMARY KEY (connection_id, key)
+);
+-- How many there are, and the oldest, which are forgotten first.
+CREATE INDEX desk_memory_oldest ON desk_memory (connection_id, updated_at);
+
 -- Free space in each page lets most updates of the hot tables leave the indexes alone.
 CREATE TABLE conversations (
     id              text COLLATE "C" PRIMARY KEY,

@@ -49,6 +49,16 @@ CREATE INDEX connections_agent ON connections (agent_id, created_at, id);
 CREATE UNIQUE INDEX connections_active ON connections (agent_id, mode) WHERE active;
 CREATE INDEX connections_check ON connections (next_check_at) WHERE next_check_at IS NOT NULL;
 
+CREATE TABLE desk_memory (
+    connection_id TEXT    NOT NULL REFERENCES connections ON DELETE CASCADE,
+    key           TEXT    NOT NULL,
+    version       INTEGER NOT NULL,
+    sealed        TEXT    NOT NULL,
+    updated_at    INTEGER NOT NULL,
+    PRIMARY KEY (connection_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX desk_memory_oldest ON desk_memory (connection_id, updated_at);
+
 CREATE TABLE conversations (
     id              TEXT    NOT NULL PRIMARY KEY,
     agent_id        TEXT    NOT NULL REFERENCES agents,

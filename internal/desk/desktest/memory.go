@@ -10,8 +10,9 @@ import (
 
 // Memory is a [desk.Memory] in memory. The zero value is empty and ready.
 type Memory struct {
-	mu    sync.Mutex
-	items map[string]remembered
+	mu     sync.Mutex
+	items  map[string]remembered
+	newest int64 // version; never given twice
 }
 
 type remembered struct {
@@ -41,6 +42,7 @@ func (m *Memory) Put(_ context.Context, key string, value []byte, version int64)
 		delete(m.items, key)
 		return 0, nil
 	}
-	m.items[key] = remembered{value: bytes.Clone(value), version: version + 1}
-	return version + 1, nil
+	m.newest++
+	m.items[key] = remembered{value: bytes.Clone(value), version: m.newest}
+	return m.newest, nil
 }

@@ -36,6 +36,7 @@ func Run(t *testing.T, open Open, only ...string) {
 		{"Handoffs", handoffTests},
 		{"Lanes", laneTests},
 		{"Deliveries", deliveryTests},
+		{"DeskMemory", deskMemoryTests},
 	} {
 		if len(only) > 0 && !slices.Contains(only, group.name) {
 			continue
