@@ -71,8 +71,9 @@ type Desk interface {
 	// does it accept the credentials?
 	Verify(ctx context.Context) error
 	// Open opens a session with the context. The desk has accepted when it returns nil.
-	// A desk that fails after something was made there gives its Ref beside the error,
-	// so that it can be closed. In DESK_TO_DESK the User is already in the session
+	// A desk that fails after something was made there gives its Ref beside the error:
+	// the next attempt gets it as Begun, and without a next one it is closed. A Ref that
+	// another open session of the connection has is a refusal. In DESK_TO_DESK the User is already in the session
 	// ProposedRef: Open brings the context and gives the session to the Operators.
 	Open(ctx context.Context, r OpenRequest) (Opened, error)
 	// Send brings one message of the User. A session that the desk no longer has
@@ -140,6 +141,7 @@ type OpenRequest struct {
 	HandoffID    string
 	AgentID      string
 	ProposedRef  string // 24 hexadecimal digits, unique; for desks without ids of their own
+	Begun        string // the Ref that an earlier attempt gave beside its error: go on there; "" = none
 	Channel      handoff.Channel
 	User         handoff.User // Email is the address to use, fallback included; "" = none
 	EmailGiven   bool         // the address is the User's own, not the fallback

@@ -334,7 +334,7 @@ func (s *fakeStore) conflict(conversationID string, change *handoff.Change) erro
 			return fault.New(fault.Conflict, "a handoff is open already")
 		}
 		if other.ConnectionID == h.ConnectionID && other.DeskRef == h.DeskRef {
-			return fault.New(fault.Conflict, "another open handoff has this session at the desk")
+			return fault.Wrap(fault.Conflict, handoff.ErrSessionTaken, "another open handoff has this session at the desk")
 		}
 	}
 	return nil

@@ -139,19 +139,51 @@ func (s *Service) onHandoff(ctx context.Context, at session, key string, decide 
 	return done, ended && !done.Duplicate, err
 }
 
+// ErrSessionTaken says, inside a Conflict fault of the [Store], that another open
+// Handoff of the connection has the session at the desk.
+var ErrSessionTaken = errors.New("another open handoff has this session at the desk")
+
 // DeskAccepted records that the desk opened the session under ref, and ends the
-// delivery that asked it to.
+// delivery that asked it to. A session that another open Handoff has is none: two
+// Users must not meet in it. It is not closed, because the other one goes on.
 func (s *Service) DeskAccepted(ctx context.Context, d Delivery, finish FinishDelivery, ref string) error {
-	return s.onDelivered(ctx, d, finish, func(t *turn) error {
+	err := s.onDelivered(ctx, d, finish, func(t *turn) error {
 		if ref != "" {
 			t.handoff.DeskRef = ref
 		}
+		t.handoff.DeskBegun = false
 		return t.apply(DeskAccepted)
 	})
+	if !errors.Is(err, ErrSessionTaken) {
+		return err
+	}
+	s.log.WarnContext(ctx, "the desk gave a session that another open handoff has; the transfer has failed",
+		"handoff_id", d.HandoffID, "connection_id", d.ConnectionID, "desk_ref", ref)
+	return s.DeskRefused(ctx, d, finish, false)
+}
+
+// DeskBegan records that an attempt to open the session failed after it had made
+// ref at the desk, so that the next attempt goes on there, and "close" goes there
+// if there is none.
+func (s *Service) DeskBegan(ctx context.Context, d Delivery, ref string) error {
+	err := s.onSessionOf(ctx, d, func(t *turn) error {
+		h := t.handoff
+		if h.AcceptedAt.IsZero() && (!h.DeskBegun || h.DeskRef != ref) {
+			h.DeskRef, h.DeskBegun, t.touched = ref, true, true
+		}
+		return nil
+	})
+	if !errors.Is(err, ErrSessionTaken) {
+		return err
+	}
+	s.log.WarnContext(ctx, "the desk began in a session that another open handoff has",
+		"handoff_id", d.HandoffID, "connection_id", d.ConnectionID, "desk_ref", ref)
+	return nil
 }
 
 // DeskRefused records that the desk did not open the session. With maybeOpened
-// the outcome is unknown: the desk is told to close what it may have opened.
+// the outcome is unknown: the desk is told to close what it may have opened, as it
+// is when an attempt has begun something there.
 func (s *Service) DeskRefused(ctx context.Context, d Delivery, finish FinishDelivery, maybeOpened bool) error {
 	return s.onDelivered(ctx, d, finish, func(t *turn) error {
 		// Settled: the desk has ended it, or an Operator has written, so that it has the
@@ -162,7 +194,7 @@ func (s *Service) DeskRefused(ctx context.Context, d Delivery, finish FinishDeli
 		}
 		t.change.DropLane = LaneOf(t.handoff.ID)
 		t.handoff.DeskClosed = true
-		if maybeOpened {
+		if maybeOpened || t.handoff.DeskBegun {
 			t.queue(Delivery{Kind: DeliverClose}, -1)
 		}
 		return nil
@@ -202,6 +234,15 @@ var errChangedMeanwhile = errors.New("the handoff changed meanwhile")
 // onDelivered decides on the Handoff of a delivery, which may have ended, and
 // records the outcome of the delivery in the same commit.
 func (s *Service) onDelivered(ctx context.Context, d Delivery, finish FinishDelivery, decide func(*turn) error) error {
+	return s.onSessionOf(ctx, d, func(t *turn) error {
+		t.touched = true
+		t.change.Finish = &finish
+		return decide(t)
+	})
+}
+
+// onSessionOf decides on the Handoff of a delivery, which may have ended.
+func (s *Service) onSessionOf(ctx context.Context, d Delivery, decide func(*turn) error) error {
 	agent, err := s.store.Agent(ctx, d.AgentID)
 	if err != nil {
 		return err
@@ -219,8 +260,6 @@ func (s *Service) onDelivered(ctx context.Context, d Delivery, finish FinishDeli
 				h := closed
 				t.handoff = &h
 			}
-			t.touched = true
-			t.change.Finish = &finish
 			return decide(t)
 		})
 		if !errors.Is(err, errChangedMeanwhile) {

@@ -19,8 +19,11 @@ type Handoff struct {
 
 	// DeskRef is the id of this session at the desk. It starts as a fresh 24-digit
 	// hexadecimal id, the shape that GPTBots uses on the wire; a desk that makes
-	// ids of its own replaces it when it accepts.
+	// ids of its own replaces it when it accepts, or when it has made something.
 	DeskRef string
+	// DeskBegun: an attempt to open the session failed after it had made DeskRef at
+	// the desk. The next attempt goes on there; without one it must be closed.
+	DeskBegun bool
 
 	Email   string // the address that the desk gets; "" = none
 	Note    string // for the Operator only, at most MaxNoteRunes

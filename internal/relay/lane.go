@@ -204,10 +204,22 @@ func (w *work) open(ctx, attempt context.Context, target desk.Desk, description 
 		}
 	}
 	opened, err := target.Open(attempt, request)
-	if err != nil {
-		return w.record(ctx, err)
+	if err == nil {
+		return w.accepted(ctx, opened.Ref)
 	}
-	return w.accepted(ctx, opened.Ref)
+	if opened.Ref != "" {
+		// First: an outcome that is recorded must know what it left behind.
+		if err := w.began(ctx, opened.Ref); err != nil {
+			return release, err
+		}
+	}
+	return w.record(ctx, err)
+}
+
+func (w *work) began(ctx context.Context, ref string) error {
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	return w.Business.DeskBegan(ctx, w.d, ref)
 }
 
 func (w *work) accepted(ctx context.Context, ref string) (verdict, error) {
@@ -243,9 +255,13 @@ func (w *work) openRequest(ctx context.Context, description *handoff.DeskDescrip
 	if user.Email == "" {
 		user.Email = agent.Settings.FallbackEmail
 	}
+	begun := ""
+	if w.h.DeskBegun {
+		begun = w.h.DeskRef
+	}
 	return desk.OpenRequest{
 		Attempt:   desk.Attempt{DeliveryID: w.d.ID, Repeat: w.repeat, At: w.h.RequestedAt},
-		HandoffID: w.h.ID, AgentID: w.h.AgentID, ProposedRef: w.h.DeskRef,
+		HandoffID: w.h.ID, AgentID: w.h.AgentID, ProposedRef: w.h.DeskRef, Begun: begun,
 		Channel: conversation.Channel, User: user, EmailGiven: w.h.Email != "",
 		Language: conversation.Language, CustomFields: conversation.CustomFields,
 		Note: w.h.Note, Summary: w.h.Summary, Rounds: rounds, Question: newest.Question, Answer: newest.Answer,

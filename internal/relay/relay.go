@@ -16,6 +16,7 @@ import (
 // Business is what the relay asks of the use cases.
 type Business interface {
 	DeskAccepted(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery, ref string) error
+	DeskBegan(ctx context.Context, d handoff.Delivery, ref string) error
 	DeskRefused(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery, maybeOpened bool) error
 	DeskLost(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
 	DeskHasEnded(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error

@@ -238,7 +238,7 @@ var (
 		"user_id", "anonymous_id", "user_name", "email", "phone", "language", "custom_fields", "control", "epoch", "open_handoff_id",
 	}
 	handoffChanging = []string{
-		"deadline_at", "deadline_kind", "state", "reason", "desk_ref", "email", "email_tries", "held_seqs", "operator", "claimed_by",
+		"deadline_at", "deadline_kind", "state", "reason", "desk_ref", "desk_begun", "email", "email_tries", "held_seqs", "operator", "claimed_by",
 		"accepted_at", "waiting_since", "connected_at", "closed_at", "end_seq", "desk_closed", "updated_at",
 	}
 )

@@ -15,6 +15,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"handoff/internal/fault"
+	"handoff/internal/handoff"
 )
 
 // GORM's TranslateError is off: it hides which constraint was broken, and plain
@@ -121,7 +122,7 @@ func conflict(rule string, err error) error {
 	case "handoffs_open", "handoffs.conversation_id":
 		return fault.Wrap(fault.Conflict, err, "a handoff is open already")
 	case "handoffs_open_ref", "handoffs.connection_id, handoffs.desk_ref":
-		return fault.Wrap(fault.Conflict, err, "another open handoff has this session at the desk")
+		return fault.Wrap(fault.Conflict, errors.Join(handoff.ErrSessionTaken, err), "another open handoff has this session at the desk")
 	}
 	return fault.Wrap(fault.Conflict, err, "it exists already")
 }

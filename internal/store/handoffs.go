@@ -20,6 +20,7 @@ type handoffRow struct {
 	State          string
 	Reason         string
 	DeskRef        string
+	DeskBegun      bool
 	Email          string
 	Note           string
 	Summary        string
@@ -54,7 +55,8 @@ func (handoffRow) TableName() string { return "handoffs" }
 func newHandoffRow(h *handoff.Handoff) handoffRow {
 	return handoffRow{
 		ID: h.ID, ConversationID: h.ConversationID, AgentID: h.AgentID, ConnectionID: h.ConnectionID,
-		DeskKind: h.DeskKind, Mode: string(h.Mode), State: string(h.State), Reason: string(h.Reason), DeskRef: h.DeskRef,
+		DeskKind: h.DeskKind, Mode: string(h.Mode), State: string(h.State), Reason: string(h.Reason),
+		DeskRef: h.DeskRef, DeskBegun: h.DeskBegun,
 		Email: h.Email, Note: h.Note, Summary: h.Summary, RequestSeq: h.RequestSeq, ContextRounds: int64(h.ContextRounds),
 		EmailPolicy: string(h.EmailPolicy), EmailTries: int64(h.EmailTries), HeldSeqs: encodeList(h.HeldSeqs),
 		Operator: h.Operator, ClaimedBy: h.ClaimedBy, WaitTimeout: int64(h.WaitTimeout), SessionTimeout: int64(h.SessionTimeout),
@@ -74,7 +76,7 @@ func (r *handoffRow) handoff() (handoff.Handoff, error) {
 	return handoff.Handoff{
 		ID: r.ID, ConversationID: r.ConversationID, AgentID: r.AgentID, ConnectionID: r.ConnectionID,
 		DeskKind: r.DeskKind, Mode: handoff.Mode(r.Mode), State: handoff.State(r.State), Reason: handoff.CloseReason(r.Reason),
-		DeskRef: r.DeskRef, Email: r.Email, Note: r.Note, Summary: r.Summary,
+		DeskRef: r.DeskRef, DeskBegun: r.DeskBegun, Email: r.Email, Note: r.Note, Summary: r.Summary,
 		RequestSeq: r.RequestSeq, ContextRounds: int(r.ContextRounds),
 		EmailPolicy: handoff.EmailPolicy(r.EmailPolicy), EmailTries: int(r.EmailTries), HeldSeqs: held,
 		Operator: r.Operator, ClaimedBy: r.ClaimedBy, WaitTimeout: handoff.Seconds(r.WaitTimeout),

@@ -119,6 +119,7 @@ CREATE TABLE handoffs (
     state           text NOT NULL,
     reason          text NOT NULL,
     desk_ref        text COLLATE "C" NOT NULL,
+    desk_begun      boolean NOT NULL,
     email           text NOT NULL,
     note            text NOT NULL,
     summary         text NOT NULL,

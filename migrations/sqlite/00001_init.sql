@@ -105,6 +105,7 @@ CREATE TABLE handoffs (
     state           TEXT    NOT NULL,
     reason          TEXT    NOT NULL,
     desk_ref        TEXT    NOT NULL,
+    desk_begun      INTEGER NOT NULL,
     email           TEXT    NOT NULL,
     note            TEXT    NOT NULL,
     summary         TEXT    NOT NULL,
