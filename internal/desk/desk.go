@@ -104,8 +104,14 @@ type SpeakerReconciler interface {
 // can get lost: it reads what happened in an open session.
 type Rememberer interface {
 	// Missed gives the events of a session since a moment, oldest first, as Receive
-	// would have given them, with the same ids. It may repeat what has been told. A
-	// session that the desk no longer has gives an ENDED event, not an error.
+	// would have given them, with the same ids. It may repeat what has been told, and
+	// should for a while before that moment where the desk shows events late. A session
+	// that has ended, or that the desk no longer has, gives an ENDED event, not an
+	// error; one that was ended and opened again gives none.
+	//
+	// Messages, ends and what the User wrote are taken; the rest is skipped, since it
+	// may be older than what is known. The User reads messages in the order in which
+	// they reach us: one that was lost comes after later ones that were not.
 	Missed(ctx context.Context, ref string, since time.Time) ([]handoff.DeskEvent, error)
 }
 

@@ -30,7 +30,8 @@ type Watch struct {
 	// row failed.
 	Report func(ctx context.Context, connectionID string, failed *fault.Fault)
 	// Observe counts a call. The result is "ok", the kind of the fault, or
-	// [ResultResting]; the operation is one of verify, open, send, close, receive.
+	// [ResultResting]; the operation is one of verify, open, send, close, receive, or
+	// one given to [Guarded].
 	Observe func(kind, operation, result string, took time.Duration)
 }
 
@@ -43,7 +44,8 @@ const ResultResting = "RESTING"
 // Only Open, Send and Close are held back while the connection rests. Verify
 // always calls, since it is how an administrator finds out whether the desk is
 // back; its success ends the rest. Receive calls nobody. Optional interfaces of
-// the wrapped desk are found with [As]; calls through them are not held back.
+// the wrapped desk are found with [As]; calls through them are held back only when
+// they are made by [Guarded].
 //
 // Failures that count are those that say something about the desk as a whole,
 // DeskUnavailable and DeskUnauthorized. An answer to one request (DeskRejected,
@@ -115,6 +117,24 @@ func (g *guard) Receive(ctx context.Context, r Inbound) ([]handoff.DeskEvent, er
 	events, err := g.desk.Receive(ctx, r)
 	g.observe("receive", resultOf(err), start)
 	return events, err
+}
+
+// Guarded makes a call of an optional interface as the guard around the desk makes
+// Open, Send and Close. Without a guard it only calls.
+func Guarded[T any](ctx context.Context, d Desk, operation string, call func() (T, error)) (T, error) {
+	if g, ok := As[*guard](d); ok {
+		return guarded(ctx, g, operation, call)
+	}
+	return call()
+}
+
+// Missed asks a [Rememberer] through its guard. Unsupported when the desk is none.
+func Missed(ctx context.Context, d Desk, ref string, since time.Time) ([]handoff.DeskEvent, error) {
+	r, ok := As[Rememberer](d)
+	if !ok {
+		return nil, fault.New(fault.Unsupported, "this desk does not tell what was missed")
+	}
+	return Guarded(ctx, d, "missed", func() ([]handoff.DeskEvent, error) { return r.Missed(ctx, ref, since) })
 }
 
 func guarded[T any](ctx context.Context, g *guard, operation string, call func() (T, error)) (T, error) {

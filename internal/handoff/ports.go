@@ -33,6 +33,7 @@ type Store interface {
 	HandoffStore
 	DeliveryStore
 	DeskMemoryStore
+	CheckStore
 }
 
 // AgentStore keeps Agents, their settings and their keys.

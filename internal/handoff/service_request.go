@@ -234,6 +234,9 @@ func (s *Service) newHandoff(t *turn, settings *Settings, choice connectionChoic
 		DeskReadsLog: choice.description.ReadsLog,
 		Language:     t.conv.Language, State: StateRequesting, RequestedAt: t.now, UpdatedAt: t.now,
 	}
+	if every := choice.description.CatchUp; every > 0 {
+		h.CheckAt = t.now.Add(every)
+	}
 	switch {
 	case t.conv.User.Email != "":
 		h.Email = t.conv.User.Email

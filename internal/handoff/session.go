@@ -45,6 +45,10 @@ type Handoff struct {
 	DeadlineKind DeadlineKind
 	DeadlineAt   time.Time // zero = none
 
+	// CheckAt is when its desk is asked next for events that did not reach us; zero =
+	// never. It is set at the request and then moved by the [CheckStore] only.
+	CheckAt time.Time
+
 	RequestedAt  time.Time
 	AcceptedAt   time.Time // the desk accepted; zero = not yet
 	WaitingSince time.Time // since when the User waits for an Operator; zero = does not wait

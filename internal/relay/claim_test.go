@@ -167,6 +167,8 @@ func (d fakeDesk) Describe(string) (handoff.DeskDescription, bool) {
 	}}, true
 }
 
+func (fakeDesk) Descriptions() []handoff.DeskDescription { return nil }
+
 func (d fakeDesk) Send(context.Context, desk.SendRequest) (desk.Sent, error) {
 	return desk.Sent{}, d.send()
 }

@@ -1,5 +1,5 @@
 // Package relay is the worker side: it brings deliveries to the desks in order,
-// and fires deadlines when they come.
+// fires deadlines when they come, and asks desks for what did not reach us.
 //
 // # Deliveries
 //
@@ -17,4 +17,12 @@
 // A deadline is a column of its Handoff. One loop sleeps until the earliest,
 // another replica may fire it at the same moment, and the decision under the
 // Conversation's lock lets exactly one win.
+//
+// # Catching up
+//
+// The requests of some desks can get lost. Their open sessions are looked at once
+// in the interval that the desk declares, by whichever replica claims them, and what
+// is found is taken like a request of the desk, which drops what was known. It is
+// shown in the order in which it reaches us: a message whose request was lost comes
+// after later ones whose requests arrived.
 package relay

@@ -21,6 +21,7 @@ type Business interface {
 	DeskLost(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
 	DeskHasEnded(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
 	MessageNotDelivered(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
+	FromDesk(ctx context.Context, c handoff.Connection, events []handoff.DeskEvent) error
 	FireDeadline(ctx context.Context, due handoff.Handoff) error
 	Recheck(ctx context.Context, limit int) error
 }
@@ -28,6 +29,7 @@ type Business interface {
 // Store is what the relay reads and writes itself.
 type Store interface {
 	handoff.DeliveryStore
+	handoff.CheckStore
 	Agent(ctx context.Context, id string) (handoff.Agent, error)
 	Connection(ctx context.Context, id string) (handoff.Connection, error)
 	Conversation(ctx context.Context, id string) (handoff.Conversation, error)
@@ -41,6 +43,7 @@ type Store interface {
 type Desks interface {
 	For(ctx context.Context, c handoff.Connection) (desk.Desk, error)
 	Describe(kind string) (handoff.DeskDescription, bool)
+	Descriptions() []handoff.DeskDescription
 }
 
 // Observer counts outcomes.
@@ -67,9 +70,10 @@ type Options struct {
 	Sweep   time.Duration // how often to look without being rung; default 1 s
 	Attempt time.Duration // longest single attempt; default 15 s
 	Recheck time.Duration // how often unavailable desks are looked at; default 5 s
+	CatchUp time.Duration // how often sessions that are due for a check are looked for; default 5 s
 }
 
-// Relay delivers and fires deadlines until it is stopped.
+// Relay delivers, fires deadlines and catches up until it is stopped.
 type Relay struct {
 	Options
 
@@ -106,6 +110,9 @@ func New(o Options) *Relay {
 	if o.Recheck == 0 {
 		o.Recheck = 5 * time.Second
 	}
+	if o.CatchUp == 0 {
+		o.CatchUp = 5 * time.Second
+	}
 	r := &Relay{Options: o, free: make(chan struct{}, o.Workers), postponed: make(chan struct{}, 1)}
 	for range o.Workers {
 		r.free <- struct{}{}
@@ -123,6 +130,7 @@ func (r *Relay) Start(ctx context.Context) {
 	r.loops.Go(func() { r.deliverLoop(loops, attempts) })
 	r.loops.Go(func() { r.deadlineLoop(loops) })
 	r.loops.Go(func() { r.recheckLoop(loops) })
+	r.catchUp(loops)
 }
 
 // Stop claims nothing new, lets the attempts under way end until ctx does, and

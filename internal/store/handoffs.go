@@ -38,6 +38,8 @@ type handoffRow struct {
 	DeadlineKind   string
 	DeadlineAt     instant
 	AlarmAt        instant
+	CheckAt        instant
+	CaughtUpAt     instant
 	RequestedAt    instant
 	AcceptedAt     instant
 	WaitingSince   instant
@@ -61,7 +63,7 @@ func newHandoffRow(h *handoff.Handoff) handoffRow {
 		EmailPolicy: string(h.EmailPolicy), EmailTries: int64(h.EmailTries), HeldSeqs: encodeList(h.HeldSeqs),
 		Operator: h.Operator, ClaimedBy: h.ClaimedBy, WaitTimeout: int64(h.WaitTimeout), SessionTimeout: int64(h.SessionTimeout),
 		AskToWait: h.AskToWait, Language: h.Language,
-		DeadlineKind: string(h.DeadlineKind), DeadlineAt: instant(h.DeadlineAt), AlarmAt: instant(h.DeadlineAt),
+		DeadlineKind: string(h.DeadlineKind), DeadlineAt: instant(h.DeadlineAt), AlarmAt: instant(h.DeadlineAt), CheckAt: instant(h.CheckAt),
 		RequestedAt: instant(h.RequestedAt), AcceptedAt: instant(h.AcceptedAt), WaitingSince: instant(h.WaitingSince),
 		ConnectedAt: instant(h.ConnectedAt), ClosedAt: instant(h.ClosedAt), EndSeq: h.EndSeq,
 		DeskClosed: h.DeskClosed, DeskReadsLog: h.DeskReadsLog, UpdatedAt: instant(h.UpdatedAt), Version: h.Version,
@@ -81,7 +83,7 @@ func (r *handoffRow) handoff() (handoff.Handoff, error) {
 		EmailPolicy: handoff.EmailPolicy(r.EmailPolicy), EmailTries: int(r.EmailTries), HeldSeqs: held,
 		Operator: r.Operator, ClaimedBy: r.ClaimedBy, WaitTimeout: handoff.Seconds(r.WaitTimeout),
 		SessionTimeout: handoff.Seconds(r.SessionTimeout), AskToWait: r.AskToWait, Language: r.Language,
-		DeadlineKind: handoff.DeadlineKind(r.DeadlineKind), DeadlineAt: r.DeadlineAt.time(),
+		DeadlineKind: handoff.DeadlineKind(r.DeadlineKind), DeadlineAt: r.DeadlineAt.time(), CheckAt: r.CheckAt.time(),
 		RequestedAt: r.RequestedAt.time(), AcceptedAt: r.AcceptedAt.time(), WaitingSince: r.WaitingSince.time(),
 		ConnectedAt: r.ConnectedAt.time(), ClosedAt: r.ClosedAt.time(), EndSeq: r.EndSeq,
 		DeskClosed: r.DeskClosed, DeskReadsLog: r.DeskReadsLog, UpdatedAt: r.UpdatedAt.time(), Version: r.Version,
@@ -91,7 +93,7 @@ func (r *handoffRow) handoff() (handoff.Handoff, error) {
 // handoffAsStored is the Handoff as it is read back, sharing nothing with h.
 func handoffAsStored(h handoff.Handoff) handoff.Handoff {
 	for _, t := range []*time.Time{
-		&h.DeadlineAt, &h.RequestedAt, &h.AcceptedAt, &h.WaitingSince, &h.ConnectedAt, &h.ClosedAt, &h.UpdatedAt,
+		&h.DeadlineAt, &h.CheckAt, &h.RequestedAt, &h.AcceptedAt, &h.WaitingSince, &h.ConnectedAt, &h.ClosedAt, &h.UpdatedAt,
 	} {
 		*t = micro(*t)
 	}

@@ -131,7 +131,7 @@ func sameFixed(a, b handoff.Handoff) bool {
 			ID: h.ID, ConversationID: h.ConversationID, AgentID: h.AgentID, ConnectionID: h.ConnectionID, DeskKind: h.DeskKind,
 			Mode: h.Mode, Note: h.Note, Summary: h.Summary, RequestSeq: h.RequestSeq, ContextRounds: h.ContextRounds,
 			EmailPolicy: h.EmailPolicy, WaitTimeout: h.WaitTimeout, SessionTimeout: h.SessionTimeout, AskToWait: h.AskToWait,
-			Language: h.Language, RequestedAt: h.RequestedAt, DeskReadsLog: h.DeskReadsLog,
+			Language: h.Language, CheckAt: h.CheckAt, RequestedAt: h.RequestedAt, DeskReadsLog: h.DeskReadsLog,
 		}
 	}
 	return reflect.DeepEqual(a, b)

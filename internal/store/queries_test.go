@@ -67,6 +67,8 @@ func TestQueriesDoNotWalkTheHistory(t *testing.T) {
 			ignore(s.Deliveries(ctx, handoff.DeliveryFilter{AgentID: "x", Status: "DEAD"}, of("deliveries")))
 		},
 		"checks":             func() { ignore(s.ConnectionsToCheck(ctx, at, at, 10)) },
+		"claim checks":       func() { ignore(s.ClaimChecks(ctx, "x", at, at, 10)) },
+		"checks done":        func() { ignore(s.ChecksDone(ctx, []string{"x", "y"}, at)) },
 		"desk memory":        func() { ignore(s.DeskMemory(ctx, "x", "k")) },
 		"set desk memory":    func() { ignore(s.SetDeskMemory(ctx, "x", "k", "sealed", 7, at)) },
 		"add desk memory":    func() { ignore(s.SetDeskMemory(ctx, "x", "k", "sealed", 0, at)) },

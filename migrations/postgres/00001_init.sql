@@ -137,6 +137,8 @@ CREATE TABLE handoffs (
     deadline_kind   text NOT NULL,
     deadline_at     timestamptz,
     alarm_at        timestamptz,
+    check_at        timestamptz, -- when to ask the desk for missed events; null = never
+    caught_up_at    timestamptz, -- nothing before it was missed
     requested_at    timestamptz NOT NULL,
     accepted_at     timestamptz,
     waiting_since   timestamptz,
@@ -160,6 +162,8 @@ CREATE UNIQUE INDEX handoffs_open ON handoffs (conversation_id) WHERE state <> '
 CREATE UNIQUE INDEX handoffs_open_ref ON handoffs (connection_id, desk_ref) WHERE state <> 'CLOSED' AND desk_ref <> '';
 -- The search for due deadlines.
 CREATE INDEX handoffs_alarm ON handoffs (alarm_at, id) WHERE alarm_at IS NOT NULL;
+-- The search for sessions whose desk is to be asked.
+CREATE INDEX handoffs_check ON handoffs (desk_kind, check_at) WHERE check_at IS NOT NULL AND state <> 'CLOSED';
 -- The newest with an id at the desk.
 CREATE INDEX handoffs_ref ON handoffs (desk_ref, requested_at, id) WHERE desk_ref <> '';
 -- Lists by the time of the request: all, of an Agent, of a Conversation, of a

@@ -123,6 +123,8 @@ CREATE TABLE handoffs (
     deadline_kind   TEXT    NOT NULL,
     deadline_at     INTEGER,
     alarm_at        INTEGER,
+    check_at        INTEGER,
+    caught_up_at    INTEGER,
     requested_at    INTEGER NOT NULL,
     accepted_at     INTEGER,
     waiting_since   INTEGER,
@@ -140,6 +142,7 @@ CREATE TABLE handoffs (
 CREATE UNIQUE INDEX handoffs_open ON handoffs (conversation_id) WHERE state <> 'CLOSED';
 CREATE UNIQUE INDEX handoffs_open_ref ON handoffs (connection_id, desk_ref) WHERE state <> 'CLOSED' AND desk_ref <> '';
 CREATE INDEX handoffs_alarm ON handoffs (alarm_at, id) WHERE alarm_at IS NOT NULL;
+CREATE INDEX handoffs_check ON handoffs (desk_kind, check_at) WHERE check_at IS NOT NULL AND state <> 'CLOSED';
 CREATE INDEX handoffs_ref ON handoffs (desk_ref, requested_at, id) WHERE desk_ref <> '';
 CREATE INDEX handoffs_newest ON handoffs (requested_at, id);
 CREATE INDEX handoffs_agent ON handoffs (agent_id, requested_at, id);

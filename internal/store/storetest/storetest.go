@@ -37,6 +37,7 @@ func Run(t *testing.T, open Open, only ...string) {
 		{"Lanes", laneTests},
 		{"Deliveries", deliveryTests},
 		{"DeskMemory", deskMemoryTests},
+		{"Checks", checkTests},
 	} {
 		if len(only) > 0 && !slices.Contains(only, group.name) {
 			continue
