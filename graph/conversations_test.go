@@ -153,4 +153,5 @@ func TestSendSignal(t *testing.T) {
 	require.Equal(t, true, g.ok(send, vars{"c": conversation, "a": "OPERATOR"}).at("sendSignal.accepted"))
 	user.refuses("author", send, vars{"c": conversation, "a": "OPERATOR"})
 	g.refuses("author", send, vars{"c": conversation, "a": "AGENT"})
+	g.refuses("kind", `mutation($c: ID!) { sendSignal(input: {conversationId: $c, kind: QUEUED, author: OPERATOR}) { accepted } }`, vars{"c": conversation})
 }

@@ -519,9 +519,10 @@ type ComplexityRoot struct {
 	}
 
 	Signal struct {
-		At     func(childComplexity int) int
-		Author func(childComplexity int) int
-		Kind   func(childComplexity int) int
+		At         func(childComplexity int) int
+		Author     func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		QueuePlace func(childComplexity int) int
 	}
 
 	StartConversationPayload struct {
@@ -2706,6 +2707,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Signal.Kind(childComplexity), true
+	case "Signal.queuePlace":
+		if e.ComplexityRoot.Signal.QueuePlace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Signal.QueuePlace(childComplexity), true
 
 	case "StartConversationPayload.conversation":
 		if e.ComplexityRoot.StartConversationPayload.Conversation == nil {
@@ -3679,6 +3686,8 @@ type Signal {
   kind: SignalKind!
   "When it happened."
   at: Time!
+  "With QUEUED: the User's place in the desk's queue, 1 = next. Null with other kinds, and when the desk does not tell it."
+  queuePlace: Int
 }
 
 "Which sign of life."
@@ -3687,6 +3696,8 @@ enum SignalKind {
   TYPING
   "Somebody has read what was written."
   READ
+  "The User's place in the desk's queue has changed. Only desks tell it: it cannot be sent."
+  QUEUED
 }
 
 "What a subscriber of a Conversation gets."
@@ -15494,6 +15505,29 @@ func (ec *executionContext) fieldContext_Signal_at(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Signal", field, true, false, errors.New("field of type Time does not have child fields"))
 }
 
+func (ec *executionContext) _Signal_queuePlace(ctx context.Context, field graphql.CollectedField, obj *model.Signal) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Signal_queuePlace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.QueuePlace(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Signal_queuePlace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Signal", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
 func (ec *executionContext) _StartConversationPayload_conversation(ctx context.Context, field graphql.CollectedField, obj *model.StartConversationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -23169,6 +23203,11 @@ func (ec *executionContext) _Signal(ctx context.Context, sel ast.SelectionSet, o
 		case "at":
 			out.Values[i] = ec._Signal_at(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "queuePlace":
+			out.Values[i] = ec._Signal_queuePlace(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:

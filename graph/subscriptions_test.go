@@ -105,7 +105,7 @@ const chat = `subscription($c: ID!, $after: Int64! = 0) { conversationUpdates(co
 	... on HandoffChanged { seq state reason statusCode handoffId }
 	... on ControlChanged { seq control epoch }
 	... on DeliveryFailed { seq messageSeq }
-	... on Signal { author kind at }
+	... on Signal { author kind at queuePlace }
 } }`
 
 func TestConversationUpdates(t *testing.T) {
@@ -129,7 +129,7 @@ func TestConversationUpdates(t *testing.T) {
 	expect(map[string]any{"__typename": "HandoffChanged", "seq": number("4"), "state": "WAITING", "reason": nil, "statusCode": number("29"), "handoffId": handoffID})
 	require.Equal(t, number("29"), s.next().at("conversationUpdates.statusCode"), "the notice to the User")
 	g.ok(`mutation($c: ID!) { sendSignal(input: {conversationId: $c, kind: TYPING, author: OPERATOR}) { accepted } }`, vars{"c": conversation})
-	expect(map[string]any{"__typename": "Signal", "author": "OPERATOR", "kind": "TYPING", "at": "2026-03-04T10:00:00Z"})
+	expect(map[string]any{"__typename": "Signal", "author": "OPERATOR", "kind": "TYPING", "at": "2026-03-04T10:00:00Z", "queuePlace": nil})
 	user.say(conversation, "two")
 	expect(map[string]any{"__typename": "Message", "seq": number("6"), "author": "USER", "text": "two", "statusCode": nil})
 	a.refuse()

@@ -28,7 +28,7 @@ func TestEnumsAreThoseOfTheBusiness(t *testing.T) {
 	same(t, model.AllMode, handoff.ModeExternalToDesk, handoff.ModeDeskToDesk)
 	same(t, model.AllNotice, handoff.Notices...)
 	same(t, model.AllServiceStatus, handoff.StatusNotConfigured, handoff.StatusAvailable, handoff.StatusUnavailable)
-	same(t, model.AllSignalKind, handoff.SignalTyping, handoff.SignalRead)
+	same(t, model.AllSignalKind, handoff.SignalTyping, handoff.SignalRead, handoff.SignalQueued)
 	same(t, model.AllUnknownOutcome, handoff.OutcomeIdempotent, handoff.OutcomeReadBack, handoff.OutcomeRepeatMarked)
 	same(t, model.AllWaitAction, handoff.WaitAsk, handoff.WaitEnd)
 }

@@ -164,5 +164,8 @@ func (s Signal) Kind() SignalKind { return SignalKind(s.signal.Kind) }
 // At is when it was given.
 func (s Signal) At() time.Time { return s.signal.At }
 
+// QueuePlace is the User's place in the desk's queue, nil when it is not told.
+func (s Signal) QueuePlace() *int { return Optional(s.signal.QueuePlace) }
+
 // IsConversationUpdate marks a member of the union ConversationUpdate.
 func (Signal) IsConversationUpdate() {}

@@ -71,6 +71,8 @@ func TestSignal(t *testing.T) {
 	require.Equal(t, model.AuthorUser, s.Author())
 	require.Equal(t, model.SignalKindRead, s.Kind())
 	require.Equal(t, at, s.At())
+	require.Nil(t, s.QueuePlace())
+	require.Equal(t, 3, *model.SignalOf(&handoff.Signal{Kind: handoff.SignalQueued, QueuePlace: 3}).QueuePlace())
 }
 
 func TestStatusCodes(t *testing.T) {

@@ -1824,16 +1824,19 @@ const (
 	SignalKindTyping SignalKind = "TYPING"
 	// Somebody has read what was written.
 	SignalKindRead SignalKind = "READ"
+	// The User's place in the desk's queue has changed. Only desks tell it: it cannot be sent.
+	SignalKindQueued SignalKind = "QUEUED"
 )
 
 var AllSignalKind = []SignalKind{
 	SignalKindTyping,
 	SignalKindRead,
+	SignalKindQueued,
 }
 
 func (e SignalKind) IsValid() bool {
 	switch e {
-	case SignalKindTyping, SignalKindRead:
+	case SignalKindTyping, SignalKindRead, SignalKindQueued:
 		return true
 	}
 	return false

@@ -263,6 +263,7 @@ func signalSender(d Desk, kind handoff.SignalKind) func(context.Context, string)
 		if r, ok := As[ReadSender](d); ok {
 			return r.SendRead
 		}
+	case handoff.SignalQueued: // comes from desks
 	}
 	return nil
 }

@@ -205,6 +205,8 @@ func TestSignalsOfTheUser(t *testing.T) {
 	require.NoError(t, b.svc.SendSignal(b.ctx, b.conv, handoff.AuthorOperator, handoff.SignalRead))
 	require.Equal(t, handoff.AuthorOperator, b.feed.signals[0].Author)
 	require.Empty(t, b.desks.signals, "nobody is told what he did himself")
+	requireInvalid(t, b.svc.SendSignal(b.ctx, b.conv, handoff.AuthorOperator, handoff.SignalQueued), "kind")
+	require.Len(t, b.feed.signals, 1)
 	requireFault(t, b.svc.SendSignal(b.ctx, "cnv_unknown", handoff.AuthorUser, handoff.SignalTyping), fault.NotFound)
 }
 

@@ -69,11 +69,13 @@ func TestSignalsOfTheDesk(t *testing.T) {
 	b := setup(t)
 	b.reach(handoff.StateActive)
 	log := b.log()
-	require.NoError(t, b.deskSays(handoff.DeskEvent{Kind: handoff.DeskTyping}, handoff.DeskEvent{Kind: handoff.DeskRead}))
+	require.NoError(t, b.deskSays(handoff.DeskEvent{Kind: handoff.DeskTyping}, handoff.DeskEvent{Kind: handoff.DeskRead},
+		handoff.DeskEvent{Kind: handoff.DeskQueued, QueuePlace: 3}))
 	require.Equal(t, log, b.log())
 	require.Equal(t, []handoff.Signal{
 		{ConversationID: b.conv, Author: handoff.AuthorOperator, Kind: handoff.SignalTyping, At: start},
 		{ConversationID: b.conv, Author: handoff.AuthorOperator, Kind: handoff.SignalRead, At: start},
+		{ConversationID: b.conv, Author: handoff.AuthorOperator, Kind: handoff.SignalQueued, At: start, QueuePlace: 3},
 	}, b.feed.signals)
 }
 

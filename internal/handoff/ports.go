@@ -198,6 +198,7 @@ type Signal struct {
 	Author         Author // USER or OPERATOR
 	Kind           SignalKind
 	At             time.Time
+	QueuePlace     int // with QUEUED: 1 = next; 0 = unknown
 }
 
 // SignalKind says which sign.
@@ -207,6 +208,8 @@ type SignalKind string
 const (
 	SignalTyping SignalKind = "TYPING"
 	SignalRead   SignalKind = "READ"
+	// SignalQueued: the User's place in the desk's queue changed. Only desks say so.
+	SignalQueued SignalKind = "QUEUED"
 )
 
 // Feed tells subscribers what was committed. No method waits or fails: each is a

@@ -157,6 +157,9 @@ func (s *Service) SetEmail(ctx context.Context, conversationID, address string) 
 // SendSignal passes a sign of life on: the User's to the desk and to subscribers,
 // the Operator's to subscribers. Nothing is stored.
 func (s *Service) SendSignal(ctx context.Context, conversationID string, author Author, kind SignalKind) error {
+	if kind == SignalQueued {
+		return fault.Invalid("kind", "QUEUED is told by desks only")
+	}
 	c, err := s.store.Conversation(ctx, conversationID)
 	if err != nil {
 		return err

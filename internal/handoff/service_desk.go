@@ -88,7 +88,10 @@ func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEv
 	case DeskRead:
 		s.feed.Signalled(Signal{ConversationID: at.conversationID, Author: AuthorOperator, Kind: SignalRead, At: s.now()})
 		return nil
-	case DeskMessage, DeskEnded, DeskJoined, DeskQueued, DeskUserWrote:
+	case DeskQueued:
+		s.feed.Signalled(Signal{ConversationID: at.conversationID, Author: AuthorOperator, Kind: SignalQueued, At: s.now(), QueuePlace: e.QueuePlace})
+		return nil
+	case DeskMessage, DeskEnded, DeskJoined, DeskUserWrote:
 	}
 	key := ""
 	if e.ID != "" && e.Kind == DeskMessage {
