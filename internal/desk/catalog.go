@@ -204,7 +204,7 @@ func (c *Catalog) connect(connection handoff.Connection) (Desk, error) {
 		ConnectionID: connection.ID,
 		Mode:         connection.Mode,
 		Fields:       fields,
-		HTTP:         c.o.HTTP,
+		HTTP:         paced(c.o.HTTP, description.RequestsPerSecond, c.o.Now),
 		Memory:       c.memoryOf(connection.ID),
 		Now:          c.o.Now,
 	})

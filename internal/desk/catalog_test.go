@@ -22,12 +22,13 @@ type stubDriver struct {
 	kind      string
 	err       error
 	desk      Desk
+	perSecond int
 	connected []Settings
 }
 
 func (d *stubDriver) Describe() handoff.DeskDescription {
 	return handoff.DeskDescription{
-		Kind: d.kind, Title: "Stub", Modes: []handoff.Mode{handoff.ModeExternalToDesk},
+		Kind: d.kind, Title: "Stub", RequestsPerSecond: d.perSecond, Modes: []handoff.Mode{handoff.ModeExternalToDesk},
 		Fields: []handoff.CredentialField{{Name: "url"}, {Name: "token", Secret: true}, {Name: "color", Default: "red"}},
 	}
 }

@@ -29,7 +29,9 @@ type Answer struct {
 // what it means, see [Answer.Refusal].
 //
 // Everything else is a *fault.Fault: Canceled when the caller's context was
-// cancelled, else DeskUnavailable, with the stage that the request reached. A
+// cancelled, DeskRateLimited when its turn is too far away (see
+// [handoff.DeskDescription] RequestsPerSecond), else DeskUnavailable, with the stage
+// that the request reached. A
 // success (2xx) whose body was cut off is MaybeSent. Neither its text nor its
 // cause contains more of the address than scheme and host, or any part of the
 // answer.
@@ -101,6 +103,9 @@ func (p *progress) failure(req *http.Request, err error) *fault.Fault {
 	if errors.Is(req.Context().Err(), context.Canceled) {
 		f.Kind, f.Public, f.Cause = fault.Canceled, "the call to the desk was cancelled", context.Canceled
 		return f
+	}
+	if own, ok := errors.AsType[*fault.Fault](err); ok {
+		return own // the call was not made; see paced
 	}
 	var known bool
 	f.Public, known = p.explain(err)

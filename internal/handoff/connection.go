@@ -77,7 +77,8 @@ type DeskDescription struct {
 	// CatchUp is how often open sessions are looked at for events that did not reach
 	// us; 0 = never.
 	CatchUp time.Duration
-	// RequestsPerSecond bounds the calls of one connection; 0 = no limit of ours.
+	// RequestsPerSecond is how many calls of one connection begin in any second at
+	// most, in each replica; 0 = no limit of ours.
 	RequestsPerSecond int
 }
 

@@ -217,7 +217,7 @@ type acme struct {
 	opens    []desk.OpenRequest
 	closes   []string
 	sends    []string
-	down     string // the account that cannot be asked, "" = none
+	down     string                                               // the account that cannot be asked, "" = none
 	open     func(n int, r desk.OpenRequest) (desk.Opened, error) // nil = it accepts
 }
 
