@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -30,6 +31,7 @@ import (
 	"handoff/internal/config"
 	"handoff/internal/desk"
 	"handoff/internal/desk/builtin"
+	"handoff/internal/desk/intercom"
 	"handoff/internal/desk/webhook"
 	"handoff/internal/fault"
 	"handoff/internal/handoff"
@@ -49,9 +51,19 @@ const (
 	adminTokenFile = "admin.token"
 )
 
-// drivers is the explicit list of desks, in the order of lists.
-func drivers() []desk.Driver {
-	return []desk.Driver{builtin.Driver{}, webhook.Driver{}}
+// drivers is the explicit list of desks, in the order of lists. hosts are the
+// simulators to call in place of desks.
+func drivers(hosts config.DeskHosts) ([]desk.Driver, error) {
+	unknown := maps.Clone(hosts)
+	host := func(kind string) string {
+		delete(unknown, kind)
+		return hosts[kind]
+	}
+	list := []desk.Driver{builtin.Driver{}, webhook.Driver{}, intercom.At(host(intercom.Kind))}
+	for kind := range unknown {
+		return nil, fmt.Errorf("HANDOFF_DESK_HOSTS: %q is not a desk with a server of its own", kind)
+	}
+	return list, nil
 }
 
 // App is one running process.
@@ -176,9 +188,18 @@ func (a *App) build(sealer *vault.Vault, pace Pace) (err error) {
 			Relayed:       a.metrics.Relayed,
 		},
 	})
+	desks, err := drivers(c.DeskHosts)
+	if err != nil {
+		return err
+	}
+	for kind, host := range c.DeskHosts {
+		a.log.Warn("a desk is simulated", "desk", kind, "address", host)
+	}
 	if a.catalog, err = desk.NewCatalog(desk.CatalogOptions{
-		Drivers: drivers(), Sealer: sealer, Memory: a.store, Now: a.now, Log: a.log.With("part", "desk"),
-		HTTP:  desk.NewHTTPClient(desk.HTTPOptions{AllowedPrivate: c.PrivateNetworks, Version: a.version}),
+		Drivers: desks, Sealer: sealer, Memory: a.store, Now: a.now, Log: a.log.With("part", "desk"),
+		HTTP: desk.NewHTTPClient(desk.HTTPOptions{
+			AllowedPrivate: c.PrivateNetworks, AllowedAddresses: c.DeskHosts.Addresses(), Version: a.version,
+		}),
 		Watch: desk.Watch{Report: a.reportDesk, Observe: a.metrics.DeskCall},
 	}); err != nil {
 		return err

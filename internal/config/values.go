@@ -147,6 +147,56 @@ func parsePrefix(entry string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
+// DeskHosts are simulators that are called in place of desks, by the kind of the
+// desk: "http://", an IP address of this machine, and a port. They are literal
+// loopback addresses, so that no credential of a real desk can leave the machine
+// by a mistake in the configuration.
+type DeskHosts map[string]string
+
+// UnmarshalText reads a list separated by commas of desk=address.
+func (h *DeskHosts) UnmarshalText(text []byte) error {
+	hosts := DeskHosts{}
+	for _, entry := range splitList(string(text)) {
+		kind, address, found := strings.Cut(entry, "=")
+		if !found || kind == "" {
+			return notAllowedf("%q is not desk=address", entry)
+		}
+		if _, twice := hosts[kind]; twice {
+			return notAllowedf("%q has two addresses", kind)
+		}
+		at, err := parseLoopback(address)
+		if err != nil {
+			return err
+		}
+		hosts[kind] = "http://" + at.String()
+	}
+	*h = hosts
+	return nil
+}
+
+// Addresses lists the addresses in no particular order.
+func (h DeskHosts) Addresses() []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, host := range h {
+		if at, err := parseLoopback(host); err == nil { // always
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+func parseLoopback(address string) (netip.AddrPort, error) {
+	host, found := strings.CutPrefix(strings.TrimSuffix(address, "/"), "http://")
+	at, err := netip.ParseAddrPort(host)
+	if !found || err != nil || at.Port() == 0 {
+		return netip.AddrPort{}, notAllowedf("%q is not http://IP:port", address)
+	}
+	if at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port()); !at.Addr().IsLoopback() || at.Addr().Zone() != "" {
+		return netip.AddrPort{}, notAllowedf("%q is not on this machine", address)
+	}
+	return at, nil
+}
+
 // splitList splits at commas, drops spaces around the entries, and empty ones.
 func splitList(text string) []string {
 	var entries []string

@@ -90,6 +90,13 @@ func TestNetworksContain(t *testing.T) {
 	}
 }
 
+func TestDeskHostsAddresses(t *testing.T) {
+	t.Parallel()
+	c := load(t, map[string]string{"HANDOFF_DESK_HOSTS": "a=http://127.0.0.1:9090,b=http://[::1]:9091/"})
+	require.ElementsMatch(t, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9090"), netip.MustParseAddrPort("[::1]:9091")}, c.DeskHosts.Addresses())
+	require.Empty(t, load(t, nil).DeskHosts.Addresses())
+}
+
 func TestOriginsAny(t *testing.T) {
 	t.Parallel()
 	require.True(t, load(t, map[string]string{"HANDOFF_ALLOWED_ORIGINS": "*"}).AllowedOrigins.Any())

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -32,6 +33,8 @@ const (
 type HTTPOptions struct {
 	// AllowedPrivate are networks that may be called although they are not public.
 	AllowedPrivate []netip.Prefix
+	// AllowedAddresses may be called wherever they are: those of simulators.
+	AllowedAddresses []netip.AddrPort
 	// Version of this service, for the User-Agent; "" = "dev".
 	Version string
 	// Timeout of a whole call; 0 = [CallTimeout].
@@ -53,7 +56,7 @@ func NewHTTPClient(o HTTPOptions) *http.Client {
 	if o.Timeout <= 0 {
 		o.Timeout = CallTimeout
 	}
-	allowed := append([]netip.Prefix(nil), o.AllowedPrivate...)
+	allowed, addresses := slices.Clone(o.AllowedPrivate), slices.Clone(o.AllowedAddresses)
 	dialer := &net.Dialer{
 		Timeout:   DialTimeout,
 		KeepAlive: keepAliveProbing,
@@ -63,7 +66,7 @@ func NewHTTPClient(o HTTPOptions) *http.Client {
 			if err != nil {
 				return err
 			}
-			if !reachable(to.Addr(), allowed) {
+			if !reachable(to.Addr(), allowed) && !slices.Contains(addresses, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())) {
 				return &unreachableError{ip: to.Addr().Unmap()}
 			}
 			return nil

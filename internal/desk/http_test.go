@@ -74,6 +74,15 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	}
 	require.Zero(t, hits.Load())
 
+	other, otherHits := victim(t)
+	client = NewHTTPClient(HTTPOptions{AllowedAddresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:" + other)}})
+	_, err := Do(client, get(t, "http://127.0.0.1:"+port+"/"), MaxAnswerBytes)
+	require.Equal(t, fault.NotSent, fault.As(err).Sent, "another port of the same machine")
+	require.Zero(t, hits.Load())
+	_, err = Do(client, get(t, "http://[::ffff:127.0.0.1]:"+other+"/"), MaxAnswerBytes)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, otherHits.Load())
+
 	client = NewHTTPClient(HTTPOptions{resolver: fakeDNS(t, always("127.0.0.1")), AllowedPrivate: loopback})
 	for _, host := range []string{"127.0.0.1", "desk.example.com", "[::ffff:127.0.0.1]"} {
 		_, err := Do(client, get(t, "http://"+host+":"+port+"/"), MaxAnswerBytes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 
 	"handoff/internal/desk"
@@ -104,7 +105,7 @@ func (d *intercomDesk) bases() []string {
 	}
 	var list []string
 	for _, region := range regions {
-		if base := d.hosts[region]; base != "" {
+		if base := d.hosts[region]; base != "" && !slices.Contains(list, base) {
 			list = append(list, base)
 		}
 	}
