@@ -9,15 +9,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"handoff/internal/app"
 	"handoff/internal/config"
 	"handoff/internal/demo"
+	"handoff/internal/simulate"
 )
 
 const usage = `Handoff hands the users of AI agents over to human support desks and back.
@@ -25,6 +28,7 @@ const usage = `Handoff hands the users of AI agents over to human support desks 
 Usage:
   handoff            start the service
   handoff demo       start a service of its own and play one complete handoff
+  handoff simulate   stand in for the server of a desk, with its operators in your hands
   handoff config     print the configuration reference
   handoff version    print the version
 
@@ -51,6 +55,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return serve(ctx, out, errOut)
 	case "demo":
 		return runDemo(ctx, args[1:], out, errOut)
+	case "simulate":
+		return simulate.Run(ctx, args[1:], out, errOut)
 	case "config":
 		_, err := io.WriteString(out, config.Reference())
 		return err
@@ -116,6 +122,9 @@ func welcome(out io.Writer, a *app.App) {
 	fmt.Fprintf(out, "  Health         %s/healthz   %s/readyz   %s/metrics\n", c.PublicURL, c.PublicURL, c.PublicURL)
 	fmt.Fprintf(out, "  Database       %s\n", database)
 	fmt.Fprintf(out, "  Data           %s\n", c.DataDir)
+	for _, kind := range slices.Sorted(maps.Keys(c.DeskHosts)) {
+		fmt.Fprintf(out, "  SIMULATED      the desk %s is at %s, by HANDOFF_DESK_HOSTS\n", kind, c.DeskHosts[kind])
+	}
 	if file == "" {
 		fmt.Fprintf(out, "  Administrator  the token from HANDOFF_ADMIN_TOKEN\n\n")
 		return

@@ -213,7 +213,7 @@ func (s *Simulator) createConversation(body []byte) *answer {
 		return refused
 	}
 	conversation := &Conversation{
-		ID: id(s.next()), Contact: c.ID, Body: in.Body, Images: in.AttachmentURLs, State: "open", CreatedAt: s.o.Now(),
+		ID: id(s.next()), Contact: c.ID, Kind: "conversation", Body: in.Body, Images: in.AttachmentURLs, State: "open", CreatedAt: s.o.Now(),
 	}
 	s.conversations = append(s.conversations, conversation)
 	return ok(object{
@@ -300,24 +300,24 @@ func (s *Simulator) reply(id string, body []byte) *answer {
 		}
 		c.State = "open"
 	case in.Type == "admin" && (in.MessageType == "comment" || in.MessageType == "note") && in.IntercomUserID == "":
-		if in.AdminID != App.ID && in.AdminID != Dana.ID {
+		if !isTeammate(in.AdminID) {
 			return refuse(404, "admin_not_found", "Admin Not Found")
 		}
 		p.By, p.Author = "admin", teammate(in.AdminID)
-		p.HTML, p.Text = in.Body, plain(in.Body)
+		if p.Type == "note" {
+			p.HTML, p.Text = in.Body, plain(in.Body)
+		}
 	default:
 		return refuse(400, "parameter_invalid", "type, message_type and author do not fit together")
 	}
-	added := s.add(c, p)
+	topic := "conversation.user.replied"
 	switch {
 	case p.Type == "note":
-		s.notify("conversation.admin.noted", c, added)
+		topic = "conversation.admin.noted"
 	case p.By == "admin":
-		s.notify("conversation.admin.replied", c, added)
-	default:
-		s.notify("conversation.user.replied", c, added)
+		topic = "conversation.admin.replied"
 	}
-	return ok(s.conversationObject(c, []Part{added}, false))
+	return s.done(c, p, topic)
 }
 
 func (s *Simulator) manage(id string, body []byte) *answer {
@@ -325,6 +325,7 @@ func (s *Simulator) manage(id string, body []byte) *answer {
 		MessageType string `json:"message_type"`
 		Type        string `json:"type"`
 		AdminID     string `json:"admin_id"`
+		AssigneeID  string `json:"assignee_id"`
 		Body        string `json:"body"`
 	}
 	if refused := read(body, &in); refused != nil {
@@ -334,31 +335,68 @@ func (s *Simulator) manage(id string, body []byte) *answer {
 	switch {
 	case c == nil:
 		return errConversation
-	case in.MessageType != "close" || in.Type != "admin":
-		return refuse(400, "parameter_invalid", "only close is simulated")
-	case in.AdminID != App.ID && in.AdminID != Dana.ID:
+	case !isTeammate(in.AdminID):
 		return refuse(404, "admin_not_found", "Admin Not Found")
-	case c.State == "closed":
-		return refuse(400, "parameter_invalid", "the conversation is already closed")
 	}
-	c.State = "closed"
-	p := Part{Type: "close", By: "admin", Author: teammate(in.AdminID), API: true}
+	p := Part{By: "admin", Author: teammate(in.AdminID), API: true}
 	if in.Body != "" {
 		p.Text, p.HTML = in.Body, asHTML(in.Body)
 	}
+	switch {
+	case in.MessageType == "close" && in.Type == "admin" && in.AssigneeID == "":
+		if c.State == "closed" {
+			return refuse(400, "parameter_invalid", "the conversation is already closed")
+		}
+		c.State = "closed"
+		p.Type = "close"
+		return s.done(c, p, "conversation.admin.closed")
+	case in.MessageType == "assignment":
+		return s.assign(c, p, in.Type, in.AssigneeID)
+	}
+	return refuse(400, "parameter_invalid", "only close and assignment are simulated")
+}
+
+// assign gives a conversation to a teammate or a team, beside one another; "0" takes
+// it from them, which makes no webhook.
+func (s *Simulator) assign(c *Conversation, p Part, kind, to string) *answer {
+	p.Type, p.AssignedTo = "assignment", to
+	holder := &c.Admin
+	switch {
+	case kind == "admin" && (isTeammate(to) || to == "0"):
+	case kind == "team" && (to == Support.ID || to == "0"):
+		holder = &c.Team
+	case kind == "admin":
+		return refuse(404, "admin_not_found", "Admin Not Found")
+	case kind == "team":
+		return refuse(404, "not_found", "Resource Not Found")
+	default:
+		return refuse(400, "parameter_invalid", "type must be admin or team")
+	}
+	if to == "0" {
+		*holder, p.AssignedTo = "", ""
+		return ok(s.conversationObject(c, []Part{s.add(c, p)}, false))
+	}
+	*holder = to
+	return s.done(c, p, "conversation.admin.assigned")
+}
+
+// done adds the part of a request, and tells of it.
+func (s *Simulator) done(c *Conversation, p Part, topic string) *answer {
 	added := s.add(c, p)
-	s.notify("conversation.admin.closed", c, added)
+	s.notify(topic, c, added)
 	return ok(s.conversationObject(c, []Part{added}, false))
 }
 
 func teammate(id string) Teammate {
-	for _, t := range []Teammate{Dana, App} {
+	for _, t := range teammates {
 		if t.ID == id {
 			return t
 		}
 	}
 	return Teammate{ID: id}
 }
+
+func isTeammate(id string) bool { return teammate(id).Name != "" }
 
 // add appends a part and gives it with its id and time.
 func (s *Simulator) add(c *Conversation, p Part) Part {
@@ -376,20 +414,16 @@ func (s *Simulator) conversationObject(c *Conversation, parts []Part, plain bool
 		body = asHTML(body)
 	}
 	var person object
-	assignee := any(nil)
+	var externalID any
 	for _, contact := range s.contacts {
 		if contact.ID == c.Contact {
-			person = object{"type": "user", "id": contact.ID, "name": orNull(contact.Name), "email": orNull(contact.Email)}
+			person = object{"type": contact.Role, "id": contact.ID, "name": orNull(contact.Name), "email": orNull(contact.Email)}
+			externalID = orNull(contact.ExternalID)
 		}
 	}
 	images := []any{}
 	for _, u := range c.Images {
 		images = append(images, attachmentObject(Attachment{URL: u, ContentType: "image/png"}))
-	}
-	for i := range c.Parts {
-		if to := c.Parts[i].AssignedTo; to != "" {
-			assignee = number(to)
-		}
 	}
 	list := []any{}
 	for i := range parts {
@@ -399,13 +433,13 @@ func (s *Simulator) conversationObject(c *Conversation, parts []Part, plain bool
 		"type": "conversation", "id": c.ID, "created_at": unix(c.CreatedAt), "updated_at": unix(s.o.Now()),
 		"waiting_since": nil, "snoozed_until": nil,
 		"source": object{
-			"type": "conversation", "id": c.ID + "1", "delivered_as": "customer_initiated", "subject": "", "body": body,
+			"type": c.Kind, "id": c.ID + "1", "delivered_as": "customer_initiated", "subject": "", "body": body,
 			"author": person, "attachments": images, "url": nil, "redacted": false,
 		},
 		"contacts": object{"type": "contact.list", "contacts": []any{
-			object{"type": "contact", "id": c.Contact, "external_id": nil},
+			object{"type": "contact", "id": c.Contact, "external_id": externalID},
 		}},
-		"admin_assignee_id": assignee, "team_assignee_id": nil, "open": c.State != "closed", "state": c.State, "read": false,
+		"admin_assignee_id": number(c.Admin), "team_assignee_id": number(c.Team), "open": c.State != "closed", "state": c.State, "read": false,
 		"ai_agent": nil, "ai_agent_participated": false,
 		"conversation_parts": object{"type": "conversation_part.list", "conversation_parts": list, "total_count": len(list)},
 	}
@@ -431,7 +465,11 @@ func (s *Simulator) partObject(c *Conversation, p *Part, plain bool, person obje
 		files = append(files, attachmentObject(a))
 	}
 	var assigned, code any
-	if p.AssignedTo != "" {
+	switch p.AssignedTo {
+	case "":
+	case Support.ID:
+		assigned = object{"type": "team", "id": p.AssignedTo}
+	default:
 		assigned = object{"type": "admin", "id": p.AssignedTo}
 	}
 	if p.API {

@@ -32,6 +32,11 @@ func (s *Simulator) Assign(conversation string, by, to Teammate, text string) (N
 	return s.act(conversation, "conversation.admin.assigned", p)
 }
 
+// AssignTeam has a teammate give the conversation to a team, beside whoever has it.
+func (s *Simulator) AssignTeam(conversation string, by Teammate, to Team) (Notification, error) {
+	return s.act(conversation, "conversation.admin.assigned", Part{Type: "assignment", Author: by, AssignedTo: to.ID})
+}
+
 // Snooze has a teammate put the conversation aside.
 func (s *Simulator) Snooze(conversation string, by Teammate) (Notification, error) {
 	return s.act(conversation, "conversation.admin.snoozed", Part{Type: "snoozed", Author: by})
@@ -63,7 +68,9 @@ func (s *Simulator) Delete(conversation string) (Notification, error) {
 	for i, c := range s.conversations {
 		if c.ID == conversation {
 			s.conversations = append(s.conversations[:i:i], s.conversations[i+1:]...)
-			return s.wrap("conversation.deleted", object{"type": "conversation", "conversation_id": c.ID}), nil
+			n := s.wrap("conversation.deleted", object{"type": "conversation", "conversation_id": c.ID})
+			s.hooks = append(newest(s.hooks), n)
+			return n, nil
 		}
 	}
 	return Notification{}, fmt.Errorf("simulator: no conversation %s", conversation)
@@ -101,6 +108,12 @@ func (s *Simulator) act(conversation, topic string, p Part) (Notification, error
 		p.By = "bot"
 	}
 	switch p.Type {
+	case "assignment":
+		if p.AssignedTo == Support.ID {
+			c.Team = p.AssignedTo
+		} else {
+			c.Admin = p.AssignedTo
+		}
 	case "close":
 		c.State = "closed"
 	case "snoozed":
@@ -114,7 +127,7 @@ func (s *Simulator) act(conversation, topic string, p Part) (Notification, error
 // notify makes the webhook about one part.
 func (s *Simulator) notify(topic string, c *Conversation, p Part) Notification {
 	n := s.wrap(topic, s.conversationObject(c, []Part{p}, s.o.Plain))
-	s.hooks = append(s.hooks, n)
+	s.hooks = append(newest(s.hooks), n)
 	return n
 }
 

@@ -40,13 +40,25 @@ type Teammate struct {
 	AI              bool // Fin: its answers say so
 }
 
-// The people of the reference samples.
+// Team is a team inbox.
+type Team struct {
+	ID, Name string
+	Members  []Teammate
+}
+
+// The people of the reference samples, and one more.
 var (
 	Dana = Teammate{ID: "7700001", Name: "Dana Helper", Email: "dana@example.com"}
+	Sam  = Teammate{ID: "7700002", Name: "Sam Second", Email: "sam@example.com"}
 	App  = Teammate{ID: "7709999", Name: "AI Agent", Email: "ai-agent@example.com"}
 	Bot  = Teammate{ID: "7700777", Name: "Operator", Email: "operator+zx81qw92@intercom.io", Bot: true}
 	Fin  = Teammate{ID: "7700778", Name: "Fin", Email: "fin+zx81qw92@intercom.io", Bot: true, AI: true}
+
+	Support = Team{ID: "810200", Name: "Human support", Members: []Teammate{Dana, Sam}}
 )
+
+// teammates are those whom the API knows. The App has a seat like everybody.
+var teammates = []Teammate{Dana, Sam, App}
 
 // Options of a [Simulator]. The zero value is a workspace like that of the samples.
 type Options struct {
@@ -65,6 +77,8 @@ type Options struct {
 	SearchMisses int
 	// NotReady is how many conversations of a new contact are refused.
 	NotReady int
+	// DefaultAssignee gets the conversations that begin in the messenger; the zero value = nobody.
+	DefaultAssignee Teammate
 }
 
 // Simulator is one workspace. It is safe for concurrent use.
@@ -93,9 +107,12 @@ type Contact struct {
 type Conversation struct {
 	ID        string
 	Contact   string // its id
+	Kind      string // of the first message: conversation (the messenger, or the API) or email
 	Body      string
 	Images    []string
 	State     string // open, closed or snoozed
+	Admin     string // the id of the teammate who has it; "" = nobody
+	Team      string // the id of the team that has it, also beside a teammate; "" = none
 	CreatedAt time.Time
 	Parts     []Part
 }
@@ -108,7 +125,7 @@ type Part struct {
 	HTML        string // "" = nothing said
 	Text        string // the same as text
 	Attachments []Attachment
-	AssignedTo  string // the id of a teammate
+	AssignedTo  string // the id of a teammate, or of a team
 	API         bool   // came by the API
 	Redacted    bool
 	CreatedAt   time.Time
@@ -229,6 +246,17 @@ func (s *Simulator) Notifications() []Notification {
 	return list
 }
 
+// maxKept is how many requests, and webhooks that nobody asked for, are kept.
+const maxKept = 10_000
+
+// newest makes room for one more.
+func newest[T any](list []T) []T {
+	if len(list) >= maxKept {
+		return slices.Delete(list, 0, len(list)/2)
+	}
+	return list
+}
+
 // maxBody is the longest body that is read.
 const maxBody = 8 << 20
 
@@ -260,7 +288,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.mu.Lock()
-	s.requests = append(s.requests, Request{Method: r.Method, Path: r.URL.RequestURI(), Status: a.status, Body: string(body)})
+	s.requests = append(newest(s.requests), Request{Method: r.Method, Path: r.URL.RequestURI(), Status: a.status, Body: string(body)})
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(a.status)
@@ -319,6 +347,10 @@ func (s *Simulator) serve(r *http.Request, body []byte) *answer {
 	switch {
 	case at("GET", "me"):
 		return ok(s.me())
+	case at("GET", "admins"):
+		return ok(listAdmins())
+	case at("GET", "teams"):
+		return ok(listTeams())
 	case at("POST", "contacts", "search"):
 		return s.searchContacts(body)
 	case at("POST", "contacts"):
@@ -356,6 +388,31 @@ func (s *Simulator) me() object {
 		"type": "admin", "id": App.ID, "email": App.Email, "name": App.Name, "email_verified": true, "has_inbox_seat": true,
 		"app": object{"type": "app", "id_code": s.o.AppID, "name": "Acme", "region": s.o.Region, "timezone": "Asia/Taipei"},
 	}
+}
+
+func listAdmins() object {
+	var list []any
+	for _, t := range teammates {
+		teams := []any{}
+		if slices.Contains(Support.Members, t) {
+			teams = append(teams, number(Support.ID))
+		}
+		list = append(list, object{
+			"type": "admin", "id": t.ID, "name": t.Name, "email": t.Email, "away_mode_enabled": false, "away_mode_reassign": false,
+			"has_inbox_seat": true, "team_ids": teams,
+		})
+	}
+	return object{"type": "admin.list", "admins": list}
+}
+
+func listTeams() object {
+	var members []any
+	for _, t := range Support.Members {
+		members = append(members, number(t.ID))
+	}
+	return object{"type": "team.list", "teams": []any{
+		object{"type": "team", "id": Support.ID, "name": Support.Name, "admin_ids": members},
+	}}
 }
 
 func (s *Simulator) contact(id string) *Contact {
