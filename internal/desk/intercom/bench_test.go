@@ -29,6 +29,7 @@ func BenchmarkSend(b *testing.B) {
 func BenchmarkReceive(b *testing.B) {
 	d := signedDesk(b)
 	body := []byte(sample(b, "webhook.conversation.admin.replied.html.json"))
+	d.knows(b, string(body))
 	header := simulator.New(simulator.Options{ClientSecret: secret}).Sign(body)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -11,7 +11,7 @@
 //	POST /conversations/{id}/reply  a message of the User; the context, as a note
 //	POST /conversations/{id}/parts  the session ended on our side
 //	GET  /conversations/{id}, POST /conversations/search
-//	                                reading back what an unknown outcome left
+//	                                what an unknown outcome left; what happened
 //
 // The session's id is the conversation_id that creating it answers. The context
 // goes into notes, which only Operators see; where notes are refused, the contact
@@ -29,10 +29,14 @@
 //
 // Intercom calls the message receiving address with the topics
 // conversation.admin.*. With a client secret the signature over the exact bytes
-// decides, and the notification is believed. Without one it is a hint only: the
-// conversation is read by the API, and nothing of the notification but its id is
-// used. Only what human teammates said in public becomes an event, identified by
-// the id of its part, so that the same part on two topics is one event.
+// decides whether it was Intercom. Either way a webhook is only the news that
+// something happened: what, is read by the API, in the order in which it was made
+// and with whatever other webhooks did not bring. So webhooks may be repeated, come
+// in any order, or get lost. Where Intercom does not answer, a signed webhook is
+// believed by itself. Open sessions are also looked at without any webhook.
+//
+// Only what human teammates said in public becomes an event, identified by the id
+// of its part, so that the same part is one event however often it is met.
 //
 // # Memory
 //

@@ -111,3 +111,8 @@ func failing(n int, method, path string, f simulator.Failure) func(*http.Request
 func matches(suffix, path string) bool {
 	return len(path) >= len(suffix) && path[len(path)-len(suffix):] == suffix
 }
+
+// roundTrip is a transport that is a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

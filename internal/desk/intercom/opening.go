@@ -312,7 +312,7 @@ func (d *intercomDesk) FindOpened(ctx context.Context, r desk.OpenRequest) (desk
 		}
 		d.contacts.set(ref, p.id)
 		if err := d.complete(ctx, who, ref, p.id, &o, &c); err != nil {
-			return desk.Opened{}, false, begun(err)
+			return desk.Opened{Ref: ref}, false, begun(err)
 		}
 		return desk.Opened{Ref: ref}, true, nil
 	}

@@ -26,9 +26,12 @@ const (
 	topicDeleted   = "conversation.deleted"
 )
 
-// maxReread is how many of the newest parts of a conversation are looked at when a
-// webhook is only a hint. The business knows those that it has had.
-const maxReread = 30
+// Webhooks come late, in any order, and not at all. Intercom repeats one after a
+// minute, so whatever was made in lookBack may still be missing.
+const (
+	lookBack    = 2 * time.Minute
+	lookTimeout = 3 * time.Second // Intercom waits 5 s for the answer of a webhook
+)
 
 // conversationID is the form of a conversation's id, which becomes part of an address.
 var conversationID = regexp.MustCompile(`^[0-9]{1,20}$`)
@@ -37,8 +40,12 @@ var conversationID = regexp.MustCompile(`^[0-9]{1,20}$`)
 // are numbers.
 var partID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 
-// Receive reads a webhook. Notifications of other workspaces, which the same app
-// may have, give no event.
+// Receive takes a webhook as the news that something happened in a conversation,
+// and asks Intercom what: so what is told comes in the order in which it was made,
+// with what earlier webhooks should have brought, and all of it before the end.
+// Where Intercom does not answer, a signed webhook is believed by itself, except for
+// the end, which is final. Notifications of other workspaces, which the same app may
+// have, give no event.
 func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.DeskEvent, error) {
 	signed := len(d.secret) > 0
 	if signed {
@@ -55,12 +62,13 @@ func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 	default:
 		return nil, nil
 	}
-	var c conversation
-	if json.Unmarshal(n.Data.Item, &c) != nil {
+	var told conversation
+	if json.Unmarshal(n.Data.Item, &told) != nil {
 		return nil, fault.Invalid("data.item", "must be a conversation of Intercom")
 	}
-	c.ID = cmp.Or(c.ConversationID, c.ID)
-	if !conversationID.MatchString(string(c.ID)) {
+	told.ID = cmp.Or(told.ConversationID, told.ID)
+	ref := string(told.ID)
+	if !conversationID.MatchString(ref) {
 		return nil, fault.Invalid("data.item.id", "must be the id of a conversation, of digits")
 	}
 	who, err := d.identify(ctx)
@@ -70,17 +78,40 @@ func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 	if n.AppID != who.app && who.app != "" {
 		return nil, nil
 	}
-	if !signed {
-		return d.reread(ctx, who, string(c.ID), r.ReceivedAt)
+	if signed && n.Topic == topicDeleted {
+		return deleted(ref, r.ReceivedAt), nil
 	}
-	if n.Topic == topicDeleted {
-		return deleted(string(c.ID), r.ReceivedAt), nil
+	looking, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	events, err := d.happened(looking, who, ref, told.since(r.ReceivedAt.Add(-lookBack)), r.ReceivedAt)
+	if err != nil && signed && n.Topic != topicClosed {
+		return d.events(who, &told, time.Time{}, r.ReceivedAt), nil
 	}
-	return d.events(who, &c, r.ReceivedAt), nil
+	return events, err
 }
 
-// reread asks Intercom what a webhook without a signature is about.
-func (d *intercomDesk) reread(ctx context.Context, who identity, ref string, at time.Time) ([]handoff.DeskEvent, error) {
+// since is the moment, or that of the oldest part if it is earlier.
+func (c *conversation) since(moment time.Time) time.Time {
+	for i := range c.Parts.Parts {
+		if made := time.Unix(c.Parts.Parts[i].CreatedAt, 0); made.Unix() > 0 && made.Before(moment) {
+			moment = made
+		}
+	}
+	return moment
+}
+
+// Missed reads what happened since a moment. A conversation that is closed has
+// ended, whenever that was, unless this service closed it.
+func (d *intercomDesk) Missed(ctx context.Context, ref string, since time.Time) ([]handoff.DeskEvent, error) {
+	who, err := d.identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.happened(ctx, who, ref, since.Add(-clockSkew), d.now())
+}
+
+// happened asks Intercom what happened in a conversation since a moment.
+func (d *intercomDesk) happened(ctx context.Context, who identity, ref string, since, at time.Time) ([]handoff.DeskEvent, error) {
 	c, err := d.read(ctx, who, ref)
 	if fault.Is(err, fault.DeskGone) {
 		return deleted(ref, at), nil
@@ -91,24 +122,28 @@ func (d *intercomDesk) reread(ctx context.Context, who identity, ref string, at 
 	if string(c.ID) != ref {
 		return nil, unreadable()
 	}
-	slices.SortStableFunc(c.Parts.Parts, func(a, b part) int { return before(&a, &b) })
-	if n := len(c.Parts.Parts); n > maxReread {
-		c.Parts.Parts = c.Parts.Parts[n-maxReread:]
+	events := d.events(who, &c, since, at)
+	if c.State == stateClosed && c.end() < 0 {
+		// Closed in a way that leaves no part, as merging may.
+		events = append(events, handoff.DeskEvent{Kind: handoff.DeskEnded, Ref: ref, ID: "closed:" + ref, At: at.UTC()})
 	}
-	return d.events(who, &c, at), nil
+	return events, nil
 }
 
 func deleted(ref string, at time.Time) []handoff.DeskEvent {
 	return []handoff.DeskEvent{{Kind: handoff.DeskEnded, Ref: ref, ID: "deleted:" + ref, At: at}}
 }
 
-// events translates the parts of a conversation, in the order in which they were made.
-func (d *intercomDesk) events(who identity, c *conversation, at time.Time) []handoff.DeskEvent {
+// events translates the parts of a conversation that were made since a moment, and
+// its end whenever that was, in the order in which they were made.
+func (d *intercomDesk) events(who identity, c *conversation, since, at time.Time) []handoff.DeskEvent {
 	slices.SortStableFunc(c.Parts.Parts, func(a, b part) int { return before(&a, &b) })
+	end := c.end()
 	var list []handoff.DeskEvent
 	for i := range c.Parts.Parts {
 		p := &c.Parts.Parts[i]
-		if !partID.MatchString(string(p.ID)) || p.isOurs(who) {
+		ends := i == end
+		if !partID.MatchString(string(p.ID)) || p.isOurs(who) || p.CreatedAt < since.Unix() && !ends {
 			continue
 		}
 		e := handoff.DeskEvent{Ref: string(c.ID), At: partTime(p, at)}
@@ -121,8 +156,7 @@ func (d *intercomDesk) events(who identity, c *conversation, at time.Time) []han
 			list = append(list, joined)
 		}
 		list = append(list, messages(e, p)...)
-		// A part that closed a conversation which is open again ended nothing.
-		if p.Type == partClose && c.State != stateOpen {
+		if ends {
 			e.Kind, e.ID = handoff.DeskEnded, string(p.ID)+":ended"
 			list = append(list, e)
 		}
@@ -130,7 +164,16 @@ func (d *intercomDesk) events(who identity, c *conversation, at time.Time) []han
 	return list
 }
 
-const stateOpen = "open"
+// end is the index of the part that ended the conversation, -1 = none did. One that
+// is open again, or snoozed, has not ended.
+func (c *conversation) end() int {
+	for i := len(c.Parts.Parts) - 1; i >= 0 && c.State == stateClosed; i-- {
+		if c.Parts.Parts[i].Type == partClose {
+			return i
+		}
+	}
+	return -1
+}
 
 // before orders parts by the time they were made, then by their ids, which grow.
 func before(a, b *part) int {

@@ -1,10 +1,14 @@
 package intercom
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,11 +64,22 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// signedDesk believes whatever it is sent. It knows who it is without asking.
+// signedDesk knows who it is without asking. Intercom does not answer it.
 func signedDesk(t testing.TB) *intercomDesk {
 	d := connect(t, map[string]string{}, map[string]string{fieldClientSecret: secret})
 	d.identities.set(identity{base: "http://127.0.0.1:1", admin: "7709999", app: "zx81qw92"})
+	d.http = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("down") })}
 	return d
+}
+
+// knows has Intercom answer with the conversation that a webhook tells of.
+func (d *intercomDesk) knows(t testing.TB, webhook string) {
+	t.Helper()
+	var n notification
+	require.NoError(t, json.Unmarshal([]byte(webhook), &n))
+	d.http = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(n.Data.Item))}, nil
+	})}
 }
 
 func receiveSigned(t testing.TB, d *intercomDesk, body string) ([]handoff.DeskEvent, error) {
@@ -112,13 +127,22 @@ func TestSamples(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "intercom", "webhook.*.json"))
 	require.NoError(t, err)
 	require.Len(t, files, 23)
-	d := signedDesk(t)
+	d, found := signedDesk(t), signedDesk(t)
 	for _, path := range files {
 		name := filepath.Base(path)
-		events, err := receiveSigned(t, d, sample(t, name))
-		require.NoError(t, err, name)
 		key := strings.TrimSuffix(strings.TrimPrefix(name, "webhook."), ".json")
+		found.knows(t, sample(t, name))
+		events, err := receiveSigned(t, found, sample(t, name))
+		require.NoError(t, err, name)
 		require.Equal(t, want[key], events, name)
+		// Without an answer of Intercom the webhook says the same, but for the end.
+		events, err = receiveSigned(t, d, sample(t, name))
+		if strings.HasPrefix(key, "conversation.admin.closed") {
+			require.Equal(t, fault.DeskUnavailable, fault.KindOf(err), name)
+		} else {
+			require.NoError(t, err, name)
+			require.Equal(t, want[key], events, name)
+		}
 		delete(want, key)
 	}
 	require.Empty(t, want)
@@ -280,6 +304,119 @@ func TestForgedHints(t *testing.T) {
 	require.Equal(t, handoff.DeskEnded, receive(forged(sample(t, "webhook.conversation.admin.snoozed.json")))[0].Kind)
 }
 
+// Webhooks that come in the wrong order, or not at all, change nothing: what they
+// tell of is told in its order, and all of it before the end.
+func TestDisorder(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string]map[string]string{"signed": {fieldClientSecret: secret}, "hints": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := now
+			w := newWorkspace(t, simulator.Options{ClientSecret: secret, Now: func() time.Time { return clock }}, fields)
+			ref := w.open(t)
+			w.Notifications()
+			for _, text := range []string{"one", "two", "three"} {
+				clock = clock.Add(time.Second)
+				_, err := w.Reply(ref, simulator.Dana, text)
+				require.NoError(t, err)
+			}
+			_, err := w.Close(ref, simulator.Dana, "Bye!")
+			require.NoError(t, err)
+			hooks := w.Notifications()
+			slices.Reverse(hooks)
+			seen := map[string]bool{}
+			var heard []string
+			for _, n := range append(hooks, hooks...) {
+				clock = clock.Add(time.Second)
+				events, err := w.desk.Receive(t.Context(), desk.Inbound{Header: n.Header, Body: n.Body, ReceivedAt: clock})
+				require.NoError(t, err)
+				for _, e := range events {
+					if !seen[e.ID] {
+						seen[e.ID] = true
+						heard = append(heard, string(e.Kind)+" "+e.Text)
+					}
+				}
+			}
+			require.Equal(t, []string{"MESSAGE one", "MESSAGE two", "MESSAGE three", "MESSAGE Bye!", "ENDED "}, heard)
+		})
+	}
+}
+
+// A webhook that comes hours late still tells of its part.
+func TestLateWebhook(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, simulator.Options{ClientSecret: secret}, map[string]string{fieldClientSecret: secret})
+	hook, err := w.Reply(w.open(t), simulator.Dana, "late")
+	require.NoError(t, err)
+	events, err := w.desk.Receive(t.Context(), desk.Inbound{Header: hook.Header, Body: hook.Body, ReceivedAt: now.Add(2 * time.Hour)})
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	require.Equal(t, "late", events[0].Text)
+}
+
+func TestMissed(t *testing.T) {
+	t.Parallel()
+	clock := now
+	w := newWorkspace(t, simulator.Options{ClientSecret: secret, Now: func() time.Time { return clock }}, map[string]string{fieldClientSecret: secret})
+	ref := w.open(t)
+	missed := func(since time.Time) (list []string) {
+		t.Helper()
+		events, err := w.desk.Missed(t.Context(), ref, since)
+		require.NoError(t, err)
+		for _, e := range events {
+			require.Equal(t, ref, e.Ref)
+			list = append(list, strings.TrimSpace(string(e.Kind)+" "+e.Text))
+		}
+		return list
+	}
+	require.Empty(t, missed(now))
+	clock = now.Add(time.Minute)
+	hook, err := w.Reply(ref, simulator.Dana, "one")
+	require.NoError(t, err)
+	_, err = w.Note(ref, simulator.Dana, "secret")
+	require.NoError(t, err)
+	_, err = w.Reply(ref, simulator.Fin, "I am a bot")
+	require.NoError(t, err)
+	clock = now.Add(2 * time.Minute)
+	_, err = w.Reply(ref, simulator.Dana, "two")
+	require.NoError(t, err)
+	require.Equal(t, []string{"MESSAGE one", "MESSAGE two"}, missed(now))
+	require.Equal(t, []string{"MESSAGE two"}, missed(now.Add(90*time.Second)))
+	require.Equal(t, []string{"MESSAGE two"}, missed(now.Add(2*time.Minute+time.Second)), "Intercom's clock may be behind")
+
+	told, err := w.desk.Receive(t.Context(), desk.Inbound{Header: hook.Header, Body: hook.Body, ReceivedAt: now.Add(time.Minute)})
+	require.NoError(t, err)
+	caughtUp, err := w.desk.Missed(t.Context(), ref, now)
+	require.NoError(t, err)
+	require.Equal(t, told, caughtUp, "the same ids as by webhook")
+
+	clock = now.Add(3 * time.Minute)
+	_, err = w.Close(ref, simulator.Dana, "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"ENDED"}, missed(now.Add(time.Hour)), "an end is told however long ago it was")
+	_, err = w.desk.Send(t.Context(), sendRequest(ref, "wait!"))
+	require.NoError(t, err)
+	require.Empty(t, missed(now.Add(time.Hour)), "it is open again")
+	require.NoError(t, w.desk.Close(t.Context(), desk.CloseRequest{Ref: ref, Reason: handoff.ReasonUserEnded}))
+	require.Empty(t, missed(now.Add(time.Hour)), "our own end")
+
+	_, err = w.Delete(ref)
+	require.NoError(t, err)
+	require.Equal(t, []string{"ENDED"}, missed(now.Add(time.Hour)))
+	w.Fail(failing(1, "GET", ref, simulator.Failure{Status: 503}))
+	_, err = w.desk.Missed(t.Context(), ref, now)
+	require.Equal(t, fault.DeskUnavailable, fault.KindOf(err))
+}
+
+func TestClosedWithoutAPart(t *testing.T) {
+	t.Parallel()
+	d := signedDesk(t)
+	d.knows(t, `{"data":{"item":{"id":"7","state":"closed"}}}`)
+	events, err := d.Missed(t.Context(), "7", now)
+	require.NoError(t, err)
+	require.Equal(t, []handoff.DeskEvent{{Kind: handoff.DeskEnded, Ref: "7", ID: "closed:7", At: now}}, events)
+}
+
 func TestIntercomIsDownDuringAHint(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, simulator.Options{}, nil)
@@ -343,7 +480,7 @@ func FuzzReceive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		events, err := receiveSigned(t, d, body)
 		if err != nil {
-			require.Contains(t, []fault.Kind{fault.InvalidInput}, fault.KindOf(err))
+			require.Contains(t, []fault.Kind{fault.InvalidInput, fault.DeskUnavailable}, fault.KindOf(err))
 			require.Empty(t, events)
 		}
 		for _, e := range events {

@@ -47,10 +47,12 @@ func TestOpenIsCompleted(t *testing.T) {
 				r := openRequest()
 				r.Question.Body = strings.Repeat("long ", 3_000) // two pieces
 				w.Fail(failing(1, "POST", c.path, f))
-				_, err := w.desk.Open(t.Context(), r)
+				opened, err := w.desk.Open(t.Context(), r)
 				require.Error(t, err)
+				require.Equal(t, c.path == "/reply", opened.Ref != "")
 				if c.path == "/reply" {
 					require.Equal(t, fault.MaybeSent, fault.As(err).Sent, "the conversation is there")
+					require.Equal(t, w.Conversations()[0].ID, opened.Ref)
 				}
 				require.NotEmpty(t, w.again(t, r))
 				require.NotEmpty(t, w.again(t, r), "and once more")
