@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Uses the real server as its callers do, with the reference clients of its protocols
-# and the example webhook desk, on SQLite and on Postgres (that of
+# Uses the real server as its callers do, with the reference clients of its protocols,
+# the example webhook desk and the simulators of the desks, on SQLite and on Postgres (that of
 # HANDOFF_TEST_POSTGRES_URL, or a throw-away one). Prints a line per check and the
 # count. A check that failed or was skipped is a failure.
 set -euo pipefail
@@ -21,6 +21,7 @@ count() { grep -c "^$1 " "$log" || true; }
 part "the example webhook desk" node --test --test-reporter=./e2e/reporter.mjs examples/webhook-desk/desk.test.mjs
 part "the transports alone" node e2e/transport.mjs
 part "the server" node e2e/handoff.mjs sqlite postgres
+part "desks against their simulators" node e2e/desks.mjs sqlite postgres
 
 passed=$(count ok) failed=$(count failed) skipped=$(count skipped)
 printf -- '--- %s checks passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"

@@ -20,8 +20,11 @@ export async function build() {
 
 /** A server that keeps its data and its port when it is started again. */
 export class Server {
-  /** @param database { name, environment } of database.mjs */
-  static async start(binary, database) {
+  /**
+   * @param database { name, environment } of database.mjs
+   * @param settings more of the environment
+   */
+  static async start(binary, database, settings = {}) {
     const server = new Server();
     server.binary = binary;
     server.environment = {
@@ -34,6 +37,7 @@ export class Server {
       HANDOFF_MAX_SUBSCRIPTIONS: String(maxSubscriptions),
       HANDOFF_LOG_LEVEL: 'debug',
       ...(await database.environment()),
+      ...settings,
     };
     server.log = []; // every line of the processes that have stopped
     await server.start();
