@@ -41,6 +41,10 @@ func (s *Service) ReturnPackage(ctx context.Context, handoffID string) (ReturnPa
 		return ReturnPackage{}, err
 	}
 	p := ReturnPackage{Handoff: h, Marker: marker(&h)}
+	if len(newest) > maxReturned {
+		p.Truncated = newest[maxReturned].Seq > h.RequestSeq
+		newest = newest[:maxReturned]
+	}
 	for i := len(newest) - 1; i >= 0; i-- {
 		m := newest[i]
 		if m.Seq <= h.RequestSeq || m.Author == AuthorSystem {
@@ -55,7 +59,6 @@ func (s *Service) ReturnPackage(ctx context.Context, handoffID string) (ReturnPa
 		case AuthorAgent, AuthorSystem:
 		}
 	}
-	p.Truncated = len(newest) > maxReturned && newest[len(newest)-1].Seq > h.RequestSeq
 	return p, nil
 }
 
