@@ -84,6 +84,7 @@ type App struct {
 	server   *http.Server
 	listener net.Listener
 	streams  agentStreams
+	crowd    crowd
 
 	background     sync.WaitGroup
 	stopBackground context.CancelFunc
@@ -230,7 +231,7 @@ func (a *App) build(sealer *vault.Vault, pace Pace) (err error) {
 		Websocket: transport.WebsocketConfig{
 			MaxConnections: c.MaxConnections, MaxSubscriptions: c.MaxSubscriptions, AllowedOrigins: c.AllowedOrigins,
 			OnInit:           a.websocketInit,
-			ConnectionOpened: func() { a.metrics.Websockets(1) },
+			ConnectionOpened: func() { a.metrics.Websockets(1); a.crowd.arrived() },
 			ConnectionClosed: func(int) { a.metrics.Websockets(-1) },
 			Now:              a.now,
 		},
@@ -326,6 +327,7 @@ func (a *App) Start(ctx context.Context) {
 	a.stopBackground = stop
 	a.relay.Start(background)
 	a.background.Go(func() { a.endRevoked(background) })
+	a.background.Go(func() { a.crowd.tidyUp(background, debug.FreeOSMemory) })
 	go func() { a.served <- a.server.Serve(a.listener) }()
 	a.log.InfoContext(ctx, "started", "address", a.config.Addr, "public_url", a.config.PublicURL, "version", a.version)
 }
