@@ -57,6 +57,8 @@ var operations = map[string]string{
 
 	"Subscription.conversationUpdates": `subscription { conversationUpdates(conversationId: "{conversation}") { __typename } }`,
 	"Subscription.handoffUpdates":      `subscription { handoffUpdates(agentId: "{agent}") { initial } }`,
+
+	"Subscription.awaitingConversationUpdates": `subscription { awaitingConversationUpdates(agentId: "{agent}") { initial } }`,
 }
 
 // rootField is a field as its schema describes it.
@@ -114,6 +116,7 @@ func (a *api) belongingsOf(g agent) belongings {
 	b := belongings{agent: g.id, conversation: g.start("API")}
 	g.say(b.conversation, "hello")
 	b.handoff = g.request(b.conversation)
+	a.userWrites(g.connect("messenger"), "ref-1", "hello") // somebody awaits the Agent
 	all := g.ok(`query($id: ID!) { agent(id: $id) { keys { id } deskConnections { id } deliveries { nodes { id } } } }`, vars{"id": g.id})
 	b.key, b.connection = all.text("agent.keys.0.id"), all.text("agent.deskConnections.0.id")
 	b.delivery = all.text("agent.deliveries.nodes.0.id")

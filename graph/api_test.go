@@ -70,7 +70,7 @@ func newAPI(t *testing.T) *api {
 	sealer, err := vault.New(keys...)
 	require.NoError(t, err)
 	catalog, err := desk.NewCatalog(desk.CatalogOptions{
-		Drivers: []desk.Driver{builtin.Driver{}, a.desk}, Sealer: sealer, HTTP: &http.Client{}, Now: a.clock.Now, Log: log,
+		Drivers: []desk.Driver{builtin.Driver{}, a.desk, messengerDriver{}}, Sealer: sealer, HTTP: &http.Client{}, Now: a.clock.Now, Log: log,
 	})
 	require.NoError(t, err)
 	t.Cleanup(catalog.Close)
@@ -311,6 +311,24 @@ func (d testDesk) Verify(context.Context) error {
 	defer d.driver.mu.Unlock()
 	return d.driver.broken
 }
+
+// messengerDriver is a desk with a messenger of its own; the tests deliver by themselves.
+type messengerDriver struct{}
+
+func (messengerDriver) Describe() handoff.DeskDescription {
+	return handoff.DeskDescription{
+		Kind: "messenger", Title: "Messenger", Modes: []handoff.Mode{handoff.ModeDeskToDesk}, Channel: handoff.ChannelIntercom,
+	}
+}
+
+func (messengerDriver) Connect(desk.Settings) (desk.Desk, error) { return messengerDesk{}, nil }
+
+type messengerDesk struct {
+	desk.Desk
+	desk.Speaker
+}
+
+func (messengerDesk) Verify(context.Context) error { return nil }
 
 // syncBuffer is a bytes.Buffer for many goroutines.
 type syncBuffer struct {

@@ -60,7 +60,7 @@ func costs() ComplexityRoot {
 	c.Agent.Keys = unpaged(queryCost, usualKeys)
 	c.Agent.DeskConnections = unpaged(queryCost, usualConnections)
 	c.Agent.Handoffs = func(child int, _ *model.HandoffFilter, first int, _ *string) int { return cheapPage(first, child) }
-	c.Agent.Conversations = func(child, first int, _ *string) int { return cheapPage(first, child) }
+	c.Agent.Conversations = func(child int, _ *model.ConversationFilter, first int, _ *string) int { return cheapPage(first, child) }
 	c.Agent.Deliveries = func(child int, _ *model.DeliveryFilter, first int, _ *string) int { return cheapPage(first, child) }
 	c.ServiceHours.IsOpen = func(child int, _ *time.Time) int { return queryCost + child }
 	c.ServiceHours.Windows = func(child int, _ hours.Date) int { return queryCost + child }

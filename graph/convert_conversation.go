@@ -9,8 +9,8 @@ import (
 	"handoff/internal/handoff"
 )
 
-// conversation leaves the custom fields out for its User: the Agent's owner may have
-// put things there that are for Operators.
+// conversation leaves ids at the desk and the custom fields out for its User: the
+// Agent's owner may have put things there that are for Operators.
 func conversation(ctx context.Context, c handoff.Conversation) *model.Conversation {
 	m := &model.Conversation{
 		ID:      c.ID,
@@ -28,6 +28,7 @@ func conversation(ctx context.Context, c handoff.Conversation) *model.Conversati
 		Control:       model.Control(c.Control),
 		Epoch:         c.Epoch,
 		LastSeq:       c.LastSeq,
+		AwaitsAgent:   c.AwaitsAgent(),
 		OpenHandoffID: c.OpenHandoffID,
 		CreatedAt:     c.CreatedAt,
 		UpdatedAt:     c.UpdatedAt,
@@ -35,6 +36,7 @@ func conversation(ctx context.Context, c handoff.Conversation) *model.Conversati
 	if isUser(ctx) {
 		return m
 	}
+	m.DeskConnectionID, m.DeskRef = model.Optional(c.ConnectionID), model.Optional(c.DeskRef)
 	for _, name := range slices.Sorted(maps.Keys(c.CustomFields)) {
 		m.CustomFields = append(m.CustomFields, model.FieldValue{Name: name, Value: c.CustomFields[name]})
 	}

@@ -93,7 +93,7 @@ func delivery(d handoff.Delivery) *model.Delivery {
 		ID:               d.ID,
 		Kind:             model.DeliveryKind(d.Kind),
 		Status:           model.DeliveryStatus(d.Status),
-		HandoffID:        d.HandoffID,
+		HandoffID:        model.Optional(d.HandoffID),
 		ConversationID:   d.ConversationID,
 		DeskConnectionID: d.ConnectionID,
 		Attempts:         d.Attempts,
@@ -102,7 +102,7 @@ func delivery(d handoff.Delivery) *model.Delivery {
 		LastErrorAt:      model.Optional(d.LastErrorAt),
 		CreatedAt:        d.CreatedAt,
 	}
-	if d.Kind == handoff.DeliverMessage {
+	if d.Kind == handoff.DeliverMessage || d.Kind == handoff.DeliverSay {
 		m.MessageSeq = &d.EventSeq
 	}
 	return m

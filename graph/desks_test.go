@@ -16,7 +16,7 @@ func TestDeskKinds(t *testing.T) {
 		fields { name label hint required secret pattern options default maxLength }
 		capabilities { maxTextLength attachmentsToDesk attachmentsFromDesk history notes typing readReceipts endsByDesk unknownOutcome }
 	} }`, nil)
-	require.Equal(t, []string{"builtin", "testdesk"}, kinds.texts("deskKinds", "kind"))
+	require.Equal(t, []string{"builtin", "testdesk", "messenger"}, kinds.texts("deskKinds", "kind"))
 	require.Nil(t, kinds.at("deskKinds.0.capabilities.maxTextLength"))
 	require.Equal(t, map[string]any{
 		"kind": "testdesk", "title": "Test desk", "modes": []any{"EXTERNAL_TO_DESK"}, "channel": nil, "steps": []any{"Copy the address."},

@@ -19,6 +19,7 @@ import (
 
 	"handoff/graph/model"
 	"handoff/graph/scalar"
+	"handoff/internal/handoff"
 	"handoff/internal/hours"
 	"handoff/internal/stream"
 )
@@ -34,6 +35,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	Agent() AgentResolver
+	AwaitingConversationUpdate() AwaitingConversationUpdateResolver
 	Conversation() ConversationResolver
 	DeskConnection() DeskConnectionResolver
 	Handoff() HandoffResolver
@@ -58,7 +60,7 @@ type ComplexityRoot struct {
 	}
 
 	Agent struct {
-		Conversations   func(childComplexity int, first int, after *string) int
+		Conversations   func(childComplexity int, filter *model.ConversationFilter, first int, after *string) int
 		CreatedAt       func(childComplexity int) int
 		Deliveries      func(childComplexity int, filter *model.DeliveryFilter, first int, after *string) int
 		DeskConnections func(childComplexity int) int
@@ -99,6 +101,11 @@ type ComplexityRoot struct {
 		URL         func(childComplexity int) int
 	}
 
+	AwaitingConversationUpdate struct {
+		Conversation func(childComplexity int) int
+		Initial      func(childComplexity int) int
+	}
+
 	CancelHandoffPayload struct {
 		Handoff func(childComplexity int) int
 	}
@@ -121,20 +128,23 @@ type ComplexityRoot struct {
 	}
 
 	Conversation struct {
-		AgentID      func(childComplexity int) int
-		Channel      func(childComplexity int) int
-		Control      func(childComplexity int) int
-		CreatedAt    func(childComplexity int) int
-		CustomFields func(childComplexity int) int
-		Epoch        func(childComplexity int) int
-		Events       func(childComplexity int, after int64, first int) int
-		Handoffs     func(childComplexity int, first int, after *string) int
-		ID           func(childComplexity int) int
-		Language     func(childComplexity int) int
-		LastSeq      func(childComplexity int) int
-		OpenHandoff  func(childComplexity int) int
-		UpdatedAt    func(childComplexity int) int
-		User         func(childComplexity int) int
+		AgentID          func(childComplexity int) int
+		AwaitsAgent      func(childComplexity int) int
+		Channel          func(childComplexity int) int
+		Control          func(childComplexity int) int
+		CreatedAt        func(childComplexity int) int
+		CustomFields     func(childComplexity int) int
+		DeskConnectionID func(childComplexity int) int
+		DeskRef          func(childComplexity int) int
+		Epoch            func(childComplexity int) int
+		Events           func(childComplexity int, after int64, first int) int
+		Handoffs         func(childComplexity int, first int, after *string) int
+		ID               func(childComplexity int) int
+		Language         func(childComplexity int) int
+		LastSeq          func(childComplexity int) int
+		OpenHandoff      func(childComplexity int) int
+		UpdatedAt        func(childComplexity int) int
+		User             func(childComplexity int) int
 	}
 
 	ConversationConnection struct {
@@ -530,8 +540,9 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		ConversationUpdates func(childComplexity int, conversationID string, after int64) int
-		HandoffUpdates      func(childComplexity int, agentID string) int
+		AwaitingConversationUpdates func(childComplexity int, agentID string) int
+		ConversationUpdates         func(childComplexity int, conversationID string, after int64) int
+		HandoffUpdates              func(childComplexity int, agentID string) int
 	}
 
 	UpdateDeskConnectionPayload struct {
@@ -574,8 +585,11 @@ type AgentResolver interface {
 	Keys(ctx context.Context, obj *model.Agent) ([]model.AgentKey, error)
 	DeskConnections(ctx context.Context, obj *model.Agent) ([]model.DeskConnection, error)
 	Handoffs(ctx context.Context, obj *model.Agent, filter *model.HandoffFilter, first int, after *string) (*model.Connection[model.Handoff], error)
-	Conversations(ctx context.Context, obj *model.Agent, first int, after *string) (*model.Connection[model.Conversation], error)
+	Conversations(ctx context.Context, obj *model.Agent, filter *model.ConversationFilter, first int, after *string) (*model.Connection[model.Conversation], error)
 	Deliveries(ctx context.Context, obj *model.Agent, filter *model.DeliveryFilter, first int, after *string) (*model.Connection[model.Delivery], error)
+}
+type AwaitingConversationUpdateResolver interface {
+	Conversation(ctx context.Context, obj *stream.ItemUpdate[handoff.Conversation]) (*model.Conversation, error)
 }
 type ConversationResolver interface {
 	OpenHandoff(ctx context.Context, obj *model.Conversation) (*model.Handoff, error)
@@ -597,7 +611,7 @@ type HandoffResolver interface {
 	Deliveries(ctx context.Context, obj *model.Handoff, status *model.DeliveryStatus, first int, after *string) (*model.Connection[model.Delivery], error)
 }
 type HandoffUpdateResolver interface {
-	Handoff(ctx context.Context, obj *stream.HandoffUpdate) (*model.Handoff, error)
+	Handoff(ctx context.Context, obj *stream.ItemUpdate[handoff.Handoff]) (*model.Handoff, error)
 }
 type MutationResolver interface {
 	CreateAgent(ctx context.Context, input model.CreateAgentInput) (*model.CreateAgentPayload, error)
@@ -648,7 +662,8 @@ type ServiceHoursResolver interface {
 }
 type SubscriptionResolver interface {
 	ConversationUpdates(ctx context.Context, conversationID string, after int64) (<-chan model.ConversationUpdate, error)
-	HandoffUpdates(ctx context.Context, agentID string) (<-chan *stream.HandoffUpdate, error)
+	HandoffUpdates(ctx context.Context, agentID string) (<-chan *stream.ItemUpdate[handoff.Handoff], error)
+	AwaitingConversationUpdates(ctx context.Context, agentID string) (<-chan *stream.ItemUpdate[handoff.Conversation], error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -693,7 +708,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Agent.Conversations(childComplexity, args["first"].(int), args["after"].(*string)), true
+		return e.ComplexityRoot.Agent.Conversations(childComplexity, args["filter"].(*model.ConversationFilter), args["first"].(int), args["after"].(*string)), true
 	case "Agent.createdAt":
 		if e.ComplexityRoot.Agent.CreatedAt == nil {
 			break
@@ -865,6 +880,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Attachment.URL(childComplexity), true
 
+	case "AwaitingConversationUpdate.conversation":
+		if e.ComplexityRoot.AwaitingConversationUpdate.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AwaitingConversationUpdate.Conversation(childComplexity), true
+	case "AwaitingConversationUpdate.initial":
+		if e.ComplexityRoot.AwaitingConversationUpdate.Initial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AwaitingConversationUpdate.Initial(childComplexity), true
+
 	case "CancelHandoffPayload.handoff":
 		if e.ComplexityRoot.CancelHandoffPayload.Handoff == nil {
 			break
@@ -929,6 +957,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Conversation.AgentID(childComplexity), true
+	case "Conversation.awaitsAgent":
+		if e.ComplexityRoot.Conversation.AwaitsAgent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Conversation.AwaitsAgent(childComplexity), true
 	case "Conversation.channel":
 		if e.ComplexityRoot.Conversation.Channel == nil {
 			break
@@ -953,6 +987,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Conversation.CustomFields(childComplexity), true
+	case "Conversation.deskConnectionId":
+		if e.ComplexityRoot.Conversation.DeskConnectionID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Conversation.DeskConnectionID(childComplexity), true
+	case "Conversation.deskRef":
+		if e.ComplexityRoot.Conversation.DeskRef == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Conversation.DeskRef(childComplexity), true
 	case "Conversation.epoch":
 		if e.ComplexityRoot.Conversation.Epoch == nil {
 			break
@@ -2721,6 +2767,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.StartConversationPayload.Conversation(childComplexity), true
 
+	case "Subscription.awaitingConversationUpdates":
+		if e.ComplexityRoot.Subscription.AwaitingConversationUpdates == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_awaitingConversationUpdates_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.AwaitingConversationUpdates(childComplexity, args["agentId"].(string)), true
 	case "Subscription.conversationUpdates":
 		if e.ComplexityRoot.Subscription.ConversationUpdates == nil {
 			break
@@ -2841,6 +2898,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCancelHandoffInput,
 		ec.unmarshalInputClaimHandoffInput,
 		ec.unmarshalInputConnectDeskInput,
+		ec.unmarshalInputConversationFilter,
 		ec.unmarshalInputCreateAgentInput,
 		ec.unmarshalInputCreateAgentKeyInput,
 		ec.unmarshalInputCreateUserTokenInput,
@@ -3056,8 +3114,8 @@ type Agent {
   deskConnections: [DeskConnection!]! @access(roles: [ADMINISTRATOR, AGENT])
   "Its handoffs, newest request first."
   handoffs("Only these." filter: HandoffFilter, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): HandoffConnection! @access(roles: [ADMINISTRATOR, AGENT])
-  "Its conversations, newest first."
-  conversations("How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): ConversationConnection! @access(roles: [ADMINISTRATOR, AGENT])
+  "Its conversations, newest first; those that await it, the longest waiting first."
+  conversations("Only these." filter: ConversationFilter, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): ConversationConnection! @access(roles: [ADMINISTRATOR, AGENT])
   "What is on its way to its desks: pending, failed and dead, newest first. What arrived is not kept."
   deliveries("Only these." filter: DeliveryFilter, "How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): DeliveryConnection! @access(roles: [ADMINISTRATOR, AGENT])
 }
@@ -3488,6 +3546,12 @@ type Conversation {
   epoch: Int64!
   "Number of the newest event; 0 = none. A subscription from here misses nothing."
   lastSeq: Int64!
+  "In a desk's own messenger: whether the newest message is the User's while control is the Agent's. False elsewhere: there the Agent's runtime posts the User's messages itself."
+  awaitsAgent: Boolean!
+  "The connection whose desk's own messenger the User writes in; null elsewhere, and for Users."
+  deskConnectionId: ID
+  "The id of the session in that messenger; null elsewhere, and for Users."
+  deskRef: String
   "The open handoff; null = none."
   openHandoff: Handoff
   "When it was made."
@@ -3498,6 +3562,20 @@ type Conversation {
   events("Number of the last event that you have; 0 = from the beginning." after: Int64! = 0, "How many, from 1 to 100." first: Int! = 100): EventPage!
   "Its handoffs, newest first."
   handoffs("How many, from 1 to 100." first: Int! = 20, "Cursor of the last item seen; without it, from the start." after: String): HandoffConnection!
+}
+
+"Selects conversations; what is left out selects everything."
+input ConversationFilter {
+  "True: only those in a desk's own messenger that await the Agent, the longest waiting first."
+  awaitsAgent: Boolean! = false
+}
+
+"A Conversation in a desk's own messenger turned to the Agent, or awaited it as the subscription began."
+type AwaitingConversationUpdate {
+  "The Conversation as it is now, or was a moment ago."
+  conversation: Conversation!
+  "True for what awaited the Agent when the subscription began."
+  initial: Boolean!
 }
 
 "A page of Conversations."
@@ -3664,7 +3742,7 @@ type ControlChanged implements Event {
   epoch: Int64!
 }
 
-"A message of the User did not reach the desk and was given up."
+"A message did not arrive: the desk did not get what the User wrote, or the User in a desk's own messenger did not get what the Agent or a standard text says, because the desk refused it or an Operator had taken the word."
 type DeliveryFailed implements Event {
   "Opaque id."
   id: ID!
@@ -3901,9 +3979,11 @@ enum DeliveryKind {
   MESSAGE
   "Tells the desk that the session ended on our side."
   CLOSE
+  "Says to the User, in the desk's own messenger, what the Agent wrote or a standard text."
+  SAY
 }
 
-"One outgoing effect that must reach a desk, in order."
+"One outgoing effect that must reach a desk, in order: per handoff, and in a desk's own messenger per Conversation."
 type Delivery {
   "Opaque id."
   id: ID!
@@ -3911,13 +3991,13 @@ type Delivery {
   kind: DeliveryKind!
   "How far it is."
   status: DeliveryStatus!
-  "The handoff."
-  handoffId: ID!
+  "The handoff; null for a SAY that belongs to none."
+  handoffId: ID
   "The Conversation."
   conversationId: ID!
   "The desk connection."
   deskConnectionId: ID!
-  "With MESSAGE: number of the message."
+  "With MESSAGE and SAY: number of the message."
   messageSeq: Int64
   "How often it was tried."
   attempts: Int!
@@ -4016,11 +4096,11 @@ type Mutation {
   "Ends its open handoffs and removes it with its credentials. Without any active connection handoff is switched off."
   disconnectDesk(input: DisconnectDeskInput!): DisconnectDeskPayload! @access(roles: [ADMINISTRATOR, AGENT])
 
-  "Begins a dialogue. Control is with the Agent, epoch 1."
+  "Begins a dialogue. Control is with the Agent, epoch 1. On a desk's own channel dialogues begin by themselves, when the User writes in the messenger; here such a channel is INVALID_INPUT."
   startConversation(input: StartConversationInput!): StartConversationPayload! @access(roles: [ADMINISTRATOR, AGENT])
-  "Appends what the User wrote. While a handoff is open it goes to the desk, or answers the e-mail question."
+  "Appends what the User wrote. While a handoff is open it goes to the desk, or answers the e-mail question. UNSUPPORTED where the User writes in a desk's own messenger."
   postUserMessage(input: PostUserMessageInput!): PostUserMessagePayload! @access(roles: [ADMINISTRATOR, AGENT, USER])
-  "Appends what the Agent wrote under an epoch. When control has passed it fails with STALE_CONTROL and is shown to nobody: drop it."
+  "Appends what the Agent wrote under an epoch. When control has passed it fails with STALE_CONTROL and is shown to nobody: drop it. In a desk's own messenger it is said there, unless an Operator is faster: then ` + "`" + `DeliveryFailed` + "`" + ` tells it."
   postAgentMessage(input: PostAgentMessageInput!): PostAgentMessagePayload! @access(roles: [ADMINISTRATOR, AGENT])
   "Stores the User's e-mail address. It answers the e-mail question when that is open."
   setEmail(input: SetEmailInput!): SetEmailPayload! @access(roles: [ADMINISTRATOR, AGENT, USER])
@@ -4570,6 +4650,14 @@ type Subscription {
   whenever it changes, by its newest state. After a reconnect it begins anew.
   """
   handoffUpdates("The Agent." agentId: ID!): HandoffUpdate! @access(roles: [ADMINISTRATOR, AGENT])
+  """
+  What an Agent's runtime has to answer in desks' own messengers: first the
+  conversations that await the Agent, the longest waiting first, then each whenever its
+  User writes, and when control comes back while a message of the User is unanswered.
+  The same may come again: ` + "`" + `events` + "`" + ` after the last number that you have say what is
+  new. After a reconnect it begins anew.
+  """
+  awaitingConversationUpdates("The Agent." agentId: ID!): AwaitingConversationUpdate! @access(roles: [ADMINISTRATOR, AGENT])
 }
 `, BuiltIn: false},
 }
@@ -4679,6 +4767,16 @@ func (ec *executionContext) childFields_Attachment(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type Attachment", field.Name)
 }
 
+func (ec *executionContext) childFields_AwaitingConversationUpdate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "conversation":
+		return ec.fieldContext_AwaitingConversationUpdate_conversation(ctx, field)
+	case "initial":
+		return ec.fieldContext_AwaitingConversationUpdate_initial(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AwaitingConversationUpdate", field.Name)
+}
+
 func (ec *executionContext) childFields_CancelHandoffPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "handoff":
@@ -4723,6 +4821,12 @@ func (ec *executionContext) childFields_Conversation(ctx context.Context, field 
 		return ec.fieldContext_Conversation_epoch(ctx, field)
 	case "lastSeq":
 		return ec.fieldContext_Conversation_lastSeq(ctx, field)
+	case "awaitsAgent":
+		return ec.fieldContext_Conversation_awaitsAgent(ctx, field)
+	case "deskConnectionId":
+		return ec.fieldContext_Conversation_deskConnectionId(ctx, field)
+	case "deskRef":
+		return ec.fieldContext_Conversation_deskRef(ctx, field)
 	case "openHandoff":
 		return ec.fieldContext_Conversation_openHandoff(ctx, field)
 	case "createdAt":
@@ -5570,22 +5674,30 @@ func (ec *executionContext) dir_access_args(ctx context.Context, rawArgs map[str
 func (ec *executionContext) field_Agent_conversations_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*model.ConversationFilter, error) {
+			return ec.unmarshalOConversationFilter2ᚖhandoffᚋgraphᚋmodelᚐConversationFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
 		func(ctx context.Context, v any) (int, error) {
 			return ec.unmarshalNInt2int(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["first"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
 		func(ctx context.Context, v any) (*string, error) {
 			return ec.unmarshalOString2ᚖstring(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["after"] = arg1
+	args["after"] = arg2
 	return args, nil
 }
 
@@ -6331,6 +6443,20 @@ func (ec *executionContext) field_ServiceHours_windows_args(ctx context.Context,
 	return args, nil
 }
 
+func (ec *executionContext) field_Subscription_awaitingConversationUpdates_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "agentId",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["agentId"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Subscription_conversationUpdates_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -6865,7 +6991,7 @@ func (ec *executionContext) _Agent_conversations(ctx context.Context, field grap
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Agent().Conversations(ctx, obj, fc.Args["first"].(int), fc.Args["after"].(*string))
+			return ec.Resolvers.Agent().Conversations(ctx, obj, fc.Args["filter"].(*model.ConversationFilter), fc.Args["first"].(int), fc.Args["after"].(*string))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -7337,6 +7463,61 @@ func (ec *executionContext) fieldContext_Attachment_sizeBytes(_ context.Context,
 	return graphql.NewScalarFieldContext("Attachment", field, false, false, errors.New("field of type Int64 does not have child fields"))
 }
 
+func (ec *executionContext) _AwaitingConversationUpdate_conversation(ctx context.Context, field graphql.CollectedField, obj *stream.ItemUpdate[handoff.Conversation]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AwaitingConversationUpdate_conversation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AwaitingConversationUpdate().Conversation(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Conversation) graphql.Marshaler {
+			return ec.marshalNConversation2ᚖhandoffᚋgraphᚋmodelᚐConversation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AwaitingConversationUpdate_conversation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AwaitingConversationUpdate",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Conversation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AwaitingConversationUpdate_initial(ctx context.Context, field graphql.CollectedField, obj *stream.ItemUpdate[handoff.Conversation]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AwaitingConversationUpdate_initial(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Initial, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AwaitingConversationUpdate_initial(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AwaitingConversationUpdate", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _CancelHandoffPayload_handoff(ctx context.Context, field graphql.CollectedField, obj *model.CancelHandoffPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7794,6 +7975,75 @@ func (ec *executionContext) _Conversation_lastSeq(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_Conversation_lastSeq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Conversation", field, false, false, errors.New("field of type Int64 does not have child fields"))
+}
+
+func (ec *executionContext) _Conversation_awaitsAgent(ctx context.Context, field graphql.CollectedField, obj *model.Conversation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Conversation_awaitsAgent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AwaitsAgent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Conversation_awaitsAgent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Conversation", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _Conversation_deskConnectionId(ctx context.Context, field graphql.CollectedField, obj *model.Conversation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Conversation_deskConnectionId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeskConnectionID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Conversation_deskConnectionId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Conversation", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Conversation_deskRef(ctx context.Context, field graphql.CollectedField, obj *model.Conversation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Conversation_deskRef(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeskRef, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Conversation_deskRef(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Conversation", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Conversation_openHandoff(ctx context.Context, field graphql.CollectedField, obj *model.Conversation) (ret graphql.Marshaler) {
@@ -8557,11 +8807,11 @@ func (ec *executionContext) _Delivery_handoffId(ctx context.Context, field graph
 			return obj.HandoffID, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Delivery_handoffId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -11416,7 +11666,7 @@ func (ec *executionContext) fieldContext_HandoffSettings_texts(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _HandoffUpdate_handoff(ctx context.Context, field graphql.CollectedField, obj *stream.HandoffUpdate) (ret graphql.Marshaler) {
+func (ec *executionContext) _HandoffUpdate_handoff(ctx context.Context, field graphql.CollectedField, obj *stream.ItemUpdate[handoff.Handoff]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11448,7 +11698,7 @@ func (ec *executionContext) fieldContext_HandoffUpdate_handoff(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _HandoffUpdate_initial(ctx context.Context, field graphql.CollectedField, obj *stream.HandoffUpdate) (ret graphql.Marshaler) {
+func (ec *executionContext) _HandoffUpdate_initial(ctx context.Context, field graphql.CollectedField, obj *stream.ItemUpdate[handoff.Handoff]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15640,11 +15890,11 @@ func (ec *executionContext) _Subscription_handoffUpdates(ctx context.Context, fi
 			directive1 := func(ctx context.Context) (any, error) {
 				roles, err := ec.unmarshalNRole2ᚕhandoffᚋgraphᚋmodelᚐRoleᚄ(ctx, []any{"ADMINISTRATOR", "AGENT"})
 				if err != nil {
-					var zeroVal *stream.HandoffUpdate
+					var zeroVal *stream.ItemUpdate[handoff.Handoff]
 					return zeroVal, err
 				}
 				if ec.Directives.Access == nil {
-					var zeroVal *stream.HandoffUpdate
+					var zeroVal *stream.ItemUpdate[handoff.Handoff]
 					return zeroVal, errors.New("directive access is not implemented")
 				}
 				return ec.Directives.Access(ctx, nil, directive0, roles)
@@ -15653,8 +15903,8 @@ func (ec *executionContext) _Subscription_handoffUpdates(ctx context.Context, fi
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *stream.HandoffUpdate) graphql.Marshaler {
-			return ec.marshalNHandoffUpdate2ᚖhandoffᚋinternalᚋstreamᚐHandoffUpdate(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *stream.ItemUpdate[handoff.Handoff]) graphql.Marshaler {
+			return ec.marshalNHandoffUpdate2ᚖhandoffᚋinternalᚋstreamᚐItemUpdate(ctx, selections, v)
 		},
 		true,
 		true,
@@ -15678,6 +15928,68 @@ func (ec *executionContext) fieldContext_Subscription_handoffUpdates(ctx context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Subscription_handoffUpdates_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_awaitingConversationUpdates(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_awaitingConversationUpdates(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().AwaitingConversationUpdates(ctx, fc.Args["agentId"].(string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				roles, err := ec.unmarshalNRole2ᚕhandoffᚋgraphᚋmodelᚐRoleᚄ(ctx, []any{"ADMINISTRATOR", "AGENT"})
+				if err != nil {
+					var zeroVal *stream.ItemUpdate[handoff.Conversation]
+					return zeroVal, err
+				}
+				if ec.Directives.Access == nil {
+					var zeroVal *stream.ItemUpdate[handoff.Conversation]
+					return zeroVal, errors.New("directive access is not implemented")
+				}
+				return ec.Directives.Access(ctx, nil, directive0, roles)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *stream.ItemUpdate[handoff.Conversation]) graphql.Marshaler {
+			return ec.marshalNAwaitingConversationUpdate2ᚖhandoffᚋinternalᚋstreamᚐItemUpdate(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_awaitingConversationUpdates(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AwaitingConversationUpdate(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_awaitingConversationUpdates_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -17344,6 +17656,40 @@ func (ec *executionContext) unmarshalInputConnectDeskInput(ctx context.Context, 
 				return it, err
 			}
 			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputConversationFilter(ctx context.Context, obj any) (model.ConversationFilter, error) {
+	var it model.ConversationFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["awaitsAgent"]; !present {
+		asMap["awaitsAgent"] = false
+	}
+
+	fieldsInOrder := [...]string{"awaitsAgent"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "awaitsAgent":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("awaitsAgent"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AwaitsAgent = data
 		}
 	}
 	return it, nil
@@ -19444,6 +19790,82 @@ func (ec *executionContext) _Attachment(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var awaitingConversationUpdateImplementors = []string{"AwaitingConversationUpdate"}
+
+func (ec *executionContext) _AwaitingConversationUpdate(ctx context.Context, sel ast.SelectionSet, obj *stream.ItemUpdate[handoff.Conversation]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, awaitingConversationUpdateImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AwaitingConversationUpdate")
+		case "conversation":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._AwaitingConversationUpdate_conversation(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "initial":
+			out.Values[i] = ec._AwaitingConversationUpdate_initial(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var cancelHandoffPayloadImplementors = []string{"CancelHandoffPayload"}
 
 func (ec *executionContext) _CancelHandoffPayload(ctx context.Context, sel ast.SelectionSet, obj *model.CancelHandoffPayload) graphql.Marshaler {
@@ -19676,6 +20098,21 @@ func (ec *executionContext) _Conversation(ctx context.Context, sel ast.Selection
 		case "lastSeq":
 			out.Values[i] = ec._Conversation_lastSeq(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "awaitsAgent":
+			out.Values[i] = ec._Conversation_awaitsAgent(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "deskConnectionId":
+			out.Values[i] = ec._Conversation_deskConnectionId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "deskRef":
+			out.Values[i] = ec._Conversation_deskRef(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "openHandoff":
@@ -20183,7 +20620,7 @@ func (ec *executionContext) _Delivery(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "handoffId":
 			out.Values[i] = ec._Delivery_handoffId(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "conversationId":
@@ -21500,7 +21937,7 @@ func (ec *executionContext) _HandoffSettings(ctx context.Context, sel ast.Select
 
 var handoffUpdateImplementors = []string{"HandoffUpdate"}
 
-func (ec *executionContext) _HandoffUpdate(ctx context.Context, sel ast.SelectionSet, obj *stream.HandoffUpdate) graphql.Marshaler {
+func (ec *executionContext) _HandoffUpdate(ctx context.Context, sel ast.SelectionSet, obj *stream.ItemUpdate[handoff.Handoff]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, handoffUpdateImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -23286,6 +23723,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_conversationUpdates(ctx, fields[0])
 	case "handoffUpdates":
 		return ec._Subscription_handoffUpdates(ctx, fields[0])
+	case "awaitingConversationUpdates":
+		return ec._Subscription_awaitingConversationUpdates(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}
@@ -24082,6 +24521,16 @@ func (ec *executionContext) marshalNAuthor2handoffᚋgraphᚋmodelᚐAuthor(ctx 
 	return v
 }
 
+func (ec *executionContext) marshalNAwaitingConversationUpdate2ᚖhandoffᚋinternalᚋstreamᚐItemUpdate(ctx context.Context, sel ast.SelectionSet, v *stream.ItemUpdate[handoff.Conversation]) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AwaitingConversationUpdate(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -24709,7 +25158,7 @@ func (ec *executionContext) marshalNHandoffState2handoffᚋgraphᚋmodelᚐHando
 	return v
 }
 
-func (ec *executionContext) marshalNHandoffUpdate2ᚖhandoffᚋinternalᚋstreamᚐHandoffUpdate(ctx context.Context, sel ast.SelectionSet, v *stream.HandoffUpdate) graphql.Marshaler {
+func (ec *executionContext) marshalNHandoffUpdate2ᚖhandoffᚋinternalᚋstreamᚐItemUpdate(ctx context.Context, sel ast.SelectionSet, v *stream.ItemUpdate[handoff.Handoff]) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -25690,6 +26139,14 @@ func (ec *executionContext) marshalOCloseReason2ᚖhandoffᚋgraphᚋmodelᚐClo
 		return graphql.Null
 	}
 	return v
+}
+
+func (ec *executionContext) unmarshalOConversationFilter2ᚖhandoffᚋgraphᚋmodelᚐConversationFilter(ctx context.Context, v any) (*model.ConversationFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConversationFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalODate2ᚖhandoffᚋinternalᚋhoursᚐDate(ctx context.Context, v any) (*hours.Date, error) {

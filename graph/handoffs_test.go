@@ -44,7 +44,10 @@ func TestRequestHandoffIsAnsweredWithData(t *testing.T) {
 	require.NotEmpty(t, closed.text("requestHandoff.text"))
 
 	g.ok(update, vars{"in": vars{"agentId": g.id, "hours": []vars{}}})
-	wrong := g.ok(request, vars{"in": vars{"conversationId": g.start("INTERCOM")}})
+	messenger := g.connect("messenger")
+	inMessenger := a.userWrites(messenger, "ref-1", "hello")
+	g.ok(`mutation($id: ID!) { disconnectDesk(input: {deskConnectionId: $id}) { disconnectedId } }`, vars{"id": messenger})
+	wrong := g.ok(request, vars{"in": vars{"conversationId": inMessenger}})
 	require.Equal(t, "WRONG_CHANNEL", wrong.text("requestHandoff.outcome"))
 
 	g.fails(fault.StaleControl, request, in(vars{"epoch": 2}))

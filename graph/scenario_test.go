@@ -52,6 +52,19 @@ func (g agent) start(channel string) string {
 		vars{"channel": channel}).text("startConversation.conversation.id")
 }
 
+// userWrites is a message of a User in the messenger; it gives the conversation.
+func (a *api) userWrites(connectionID, ref, text string) string {
+	a.t.Helper()
+	connection, err := a.store.Connection(a.t.Context(), connectionID)
+	require.NoError(a.t, err)
+	require.NoError(a.t, a.service.FromDesk(a.t.Context(), connection, []handoff.DeskEvent{
+		{Kind: handoff.DeskUserWrote, Ref: ref, Text: text, User: handoff.User{Name: "Mei"}, Language: "en"},
+	}))
+	c, err := a.store.ConversationByRef(a.t.Context(), connectionID, ref)
+	require.NoError(a.t, err)
+	return c.ID
+}
+
 // userOf is the User of a conversation.
 func (g agent) userOf(conversationID string) client {
 	g.t.Helper()

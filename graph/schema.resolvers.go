@@ -41,17 +41,21 @@ func (r *agentResolver) Handoffs(ctx context.Context, obj *model.Agent, filter *
 	return r.handoffPage(ctx, handoffFilter(obj.ID, filter), first, after)
 }
 
-func (r *agentResolver) Conversations(ctx context.Context, obj *model.Agent, first int, after *string) (*model.Connection[model.Conversation], error) {
+func (r *agentResolver) Conversations(ctx context.Context, obj *model.Agent, filter *model.ConversationFilter, first int, after *string) (*model.Connection[model.Conversation], error) {
 	p, err := page(first, after)
 	if err != nil {
 		return nil, err
 	}
-	list, err := r.service.Conversations(ctx, obj.ID, p)
+	list, err := r.service.Conversations(ctx, handoff.ConversationFilter{AgentID: obj.ID, AwaitsAgent: filter != nil && filter.AwaitsAgent}, p)
 	return pageOf(list, func(c handoff.Conversation) *model.Conversation { return conversation(ctx, c) }), err
 }
 
 func (r *agentResolver) Deliveries(ctx context.Context, obj *model.Agent, filter *model.DeliveryFilter, first int, after *string) (*model.Connection[model.Delivery], error) {
 	return r.deliveryPage(ctx, deliveryFilter(obj.ID, filter), first, after)
+}
+
+func (r *awaitingConversationUpdateResolver) Conversation(ctx context.Context, obj *stream.ItemUpdate[handoff.Conversation]) (*model.Conversation, error) {
+	return conversation(ctx, *obj.Item), nil
 }
 
 func (r *conversationResolver) OpenHandoff(ctx context.Context, obj *model.Conversation) (*model.Handoff, error) {
@@ -115,8 +119,8 @@ func (r *handoffResolver) Deliveries(ctx context.Context, obj *model.Handoff, st
 	return r.deliveryPage(ctx, f, first, after)
 }
 
-func (r *handoffUpdateResolver) Handoff(ctx context.Context, obj *stream.HandoffUpdate) (*model.Handoff, error) {
-	return r.handoff(ctx, *obj.Handoff), nil
+func (r *handoffUpdateResolver) Handoff(ctx context.Context, obj *stream.ItemUpdate[handoff.Handoff]) (*model.Handoff, error) {
+	return r.handoff(ctx, *obj.Item), nil
 }
 
 func (r *mutationResolver) CreateAgent(ctx context.Context, input model.CreateAgentInput) (*model.CreateAgentPayload, error) {
@@ -457,14 +461,25 @@ func (r *subscriptionResolver) ConversationUpdates(ctx context.Context, conversa
 	return stream.SubscribeConversation(ctx, r.hub, conversationID, after, conversationOutput(ctx))
 }
 
-func (r *subscriptionResolver) HandoffUpdates(ctx context.Context, agentID string) (<-chan *stream.HandoffUpdate, error) {
+func (r *subscriptionResolver) HandoffUpdates(ctx context.Context, agentID string) (<-chan *stream.ItemUpdate[handoff.Handoff], error) {
 	if _, err := r.ownAgent(ctx, agentID); err != nil {
 		return nil, err
 	}
 	return stream.SubscribeHandoffs(ctx, r.hub, agentID, handoffOutput(ctx))
 }
 
+func (r *subscriptionResolver) AwaitingConversationUpdates(ctx context.Context, agentID string) (<-chan *stream.ItemUpdate[handoff.Conversation], error) {
+	if _, err := r.ownAgent(ctx, agentID); err != nil {
+		return nil, err
+	}
+	return stream.SubscribeAwaiting(ctx, r.hub, agentID, awaitingOutput(ctx))
+}
+
 func (r *Resolver) Agent() AgentResolver { return &agentResolver{r} }
+
+func (r *Resolver) AwaitingConversationUpdate() AwaitingConversationUpdateResolver {
+	return &awaitingConversationUpdateResolver{r}
+}
 
 func (r *Resolver) Conversation() ConversationResolver { return &conversationResolver{r} }
 
@@ -483,13 +498,14 @@ func (r *Resolver) ServiceHours() ServiceHoursResolver { return &serviceHoursRes
 func (r *Resolver) Subscription() SubscriptionResolver { return &subscriptionResolver{r} }
 
 type (
-	agentResolver          struct{ *Resolver }
-	conversationResolver   struct{ *Resolver }
-	deskConnectionResolver struct{ *Resolver }
-	handoffResolver        struct{ *Resolver }
-	handoffUpdateResolver  struct{ *Resolver }
-	mutationResolver       struct{ *Resolver }
-	queryResolver          struct{ *Resolver }
-	serviceHoursResolver   struct{ *Resolver }
-	subscriptionResolver   struct{ *Resolver }
+	agentResolver                      struct{ *Resolver }
+	awaitingConversationUpdateResolver struct{ *Resolver }
+	conversationResolver               struct{ *Resolver }
+	deskConnectionResolver             struct{ *Resolver }
+	handoffResolver                    struct{ *Resolver }
+	handoffUpdateResolver              struct{ *Resolver }
+	mutationResolver                   struct{ *Resolver }
+	queryResolver                      struct{ *Resolver }
+	serviceHoursResolver               struct{ *Resolver }
+	subscriptionResolver               struct{ *Resolver }
 )

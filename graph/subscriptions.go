@@ -32,6 +32,14 @@ func handoffOutput(ctx context.Context) stream.Output[*stream.HandoffUpdate, *st
 	}
 }
 
+// awaitingOutput shows the Conversations that await an Agent, in the same way.
+func awaitingOutput(ctx context.Context) stream.Output[*stream.AwaitingUpdate, *stream.AwaitingUpdate] {
+	return stream.Output[*stream.AwaitingUpdate, *stream.AwaitingUpdate]{
+		Convert: func(u *stream.AwaitingUpdate) (*stream.AwaitingUpdate, bool) { return u, !u.InitialDone },
+		Ended:   failsSubscription(ctx),
+	}
+}
+
 // failsSubscription tells the client why its subscription ends early; without
 // that it would take the end for a regular one.
 func failsSubscription(ctx context.Context) func(error) {

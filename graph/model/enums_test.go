@@ -19,7 +19,7 @@ func TestEnumsAreThoseOfTheBusiness(t *testing.T) {
 	same(t, model.AllCloseReason, handoff.CloseReasons...)
 	same(t, model.AllControl, handoff.ControlAgent, handoff.ControlHandoff)
 	same(t, model.AllDeadlineKind, handoff.DeadlineEmail, handoff.DeadlineWait, handoff.DeadlineAnswer, handoff.DeadlineSession)
-	same(t, model.AllDeliveryKind, handoff.DeliverOpen, handoff.DeliverMessage, handoff.DeliverClose)
+	same(t, model.AllDeliveryKind, handoff.DeliverOpen, handoff.DeliverMessage, handoff.DeliverClose, handoff.DeliverSay)
 	same(t, model.AllDeliveryStatus, handoff.DeliveryPending, handoff.DeliveryFailed, handoff.DeliveryDead)
 	same(t, model.AllEmailPolicy, handoff.EmailAsk, handoff.EmailOptional, handoff.EmailNever)
 	same(t, model.AllHandoffOutcome, handoff.Outcomes...)

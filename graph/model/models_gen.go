@@ -175,12 +175,24 @@ type Conversation struct {
 	Epoch int64 `json:"epoch"`
 	// Number of the newest event; 0 = none. A subscription from here misses nothing.
 	LastSeq int64 `json:"lastSeq"`
+	// In a desk's own messenger: whether the newest message is the User's while control is the Agent's. False elsewhere: there the Agent's runtime posts the User's messages itself.
+	AwaitsAgent bool `json:"awaitsAgent"`
+	// The connection whose desk's own messenger the User writes in; null elsewhere, and for Users.
+	DeskConnectionID *string `json:"deskConnectionId,omitempty"`
+	// The id of the session in that messenger; null elsewhere, and for Users.
+	DeskRef *string `json:"deskRef,omitempty"`
 	// When it was made.
 	CreatedAt time.Time `json:"createdAt"`
 	// When it was changed last.
 	UpdatedAt time.Time `json:"updatedAt"`
 	// OpenHandoffID is empty while none is open.
 	OpenHandoffID string `json:"-"`
+}
+
+// Selects conversations; what is left out selects everything.
+type ConversationFilter struct {
+	// True: only those in a desk's own messenger that await the Agent, the longest waiting first.
+	AwaitsAgent bool `json:"awaitsAgent"`
 }
 
 // Input of `createAgent`.
@@ -263,7 +275,7 @@ type DeleteAgentPayload struct {
 	DeletedAgentID string `json:"deletedAgentId"`
 }
 
-// One outgoing effect that must reach a desk, in order.
+// One outgoing effect that must reach a desk, in order: per handoff, and in a desk's own messenger per Conversation.
 type Delivery struct {
 	// Opaque id.
 	ID string `json:"id"`
@@ -271,13 +283,13 @@ type Delivery struct {
 	Kind DeliveryKind `json:"kind"`
 	// How far it is.
 	Status DeliveryStatus `json:"status"`
-	// The handoff.
-	HandoffID string `json:"handoffId"`
+	// The handoff; null for a SAY that belongs to none.
+	HandoffID *string `json:"handoffId,omitempty"`
 	// The Conversation.
 	ConversationID string `json:"conversationId"`
 	// The desk connection.
 	DeskConnectionID string `json:"deskConnectionId"`
-	// With MESSAGE: number of the message.
+	// With MESSAGE and SAY: number of the message.
 	MessageSeq *int64 `json:"messageSeq,omitempty"`
 	// How often it was tried.
 	Attempts int `json:"attempts"`
@@ -1299,17 +1311,20 @@ const (
 	DeliveryKindMessage DeliveryKind = "MESSAGE"
 	// Tells the desk that the session ended on our side.
 	DeliveryKindClose DeliveryKind = "CLOSE"
+	// Says to the User, in the desk's own messenger, what the Agent wrote or a standard text.
+	DeliveryKindSay DeliveryKind = "SAY"
 )
 
 var AllDeliveryKind = []DeliveryKind{
 	DeliveryKindOpen,
 	DeliveryKindMessage,
 	DeliveryKindClose,
+	DeliveryKindSay,
 }
 
 func (e DeliveryKind) IsValid() bool {
 	switch e {
-	case DeliveryKindOpen, DeliveryKindMessage, DeliveryKindClose:
+	case DeliveryKindOpen, DeliveryKindMessage, DeliveryKindClose, DeliveryKindSay:
 		return true
 	}
 	return false

@@ -64,7 +64,8 @@ type entry struct {
 	desk             Desk
 }
 
-// NewCatalog makes a catalogue. It fails when two drivers have the same kind.
+// NewCatalog makes a catalogue. It fails when two drivers have the same kind, and when
+// one offers DESK_TO_DESK without a messenger.
 func NewCatalog(o CatalogOptions) (*Catalog, error) {
 	c := &Catalog{
 		o:         o,
@@ -77,6 +78,9 @@ func NewCatalog(o CatalogOptions) (*Catalog, error) {
 		description := d.Describe()
 		if _, taken := c.drivers[description.Kind]; taken {
 			return nil, fmt.Errorf("desk: two drivers are called %q", description.Kind)
+		}
+		if description.Supports(handoff.ModeDeskToDesk) && !description.Channel.OfDesk() {
+			return nil, fmt.Errorf("desk: %q offers DESK_TO_DESK without a channel of its own", description.Kind)
 		}
 		c.drivers[description.Kind] = d
 		c.all = append(c.all, description)
@@ -200,7 +204,7 @@ func (c *Catalog) connect(connection handoff.Connection) (Desk, error) {
 			return nil, fault.New(fault.Internal, "the stored credentials cannot be read")
 		}
 	}
-	return driver.Connect(Settings{
+	d, err := driver.Connect(Settings{
 		ConnectionID: connection.ID,
 		Mode:         connection.Mode,
 		Fields:       fields,
@@ -208,6 +212,13 @@ func (c *Catalog) connect(connection handoff.Connection) (Desk, error) {
 		Memory:       c.memoryOf(connection.ID),
 		Now:          c.o.Now,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := As[Speaker](d); !ok && connection.Mode == handoff.ModeDeskToDesk {
+		return nil, fault.Wrap(fault.Internal, fmt.Errorf("desk: %q declares DESK_TO_DESK and is no Speaker", connection.Kind), "internal error")
+	}
+	return d, nil
 }
 
 func (c *Catalog) memoryOf(connectionID string) Memory {

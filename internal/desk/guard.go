@@ -30,8 +30,8 @@ type Watch struct {
 	// row failed.
 	Report func(ctx context.Context, connectionID string, failed *fault.Fault)
 	// Observe counts a call. The result is "ok", the kind of the fault, or
-	// [ResultResting]; the operation is one of verify, open, send, close, receive, or
-	// one given to [Guarded].
+	// [ResultResting]; the operation is one of verify, open, send, say, close, receive,
+	// or one given to [Guarded].
 	Observe func(kind, operation, result string, took time.Duration)
 }
 
@@ -41,7 +41,7 @@ const ResultResting = "RESTING"
 // Guard wraps the Desk of one connection: it rests a desk that fails again and
 // again, reports to the service status, and counts.
 //
-// Only Open, Send and Close are held back while the connection rests. Verify
+// Only Open, Send, Say and Close are held back while the connection rests. Verify
 // always calls, since it is how an administrator finds out whether the desk is
 // back; its success ends the rest. Receive calls nobody. Optional interfaces of
 // the wrapped desk are found with [As]; calls through them are held back only when
@@ -55,7 +55,20 @@ const ResultResting = "RESTING"
 func Guard(d Desk, kind, connectionID string, now func() time.Time, w Watch) Desk {
 	g := &guard{desk: d, kind: kind, connectionID: connectionID, now: now, watch: w}
 	g.reset()
+	if speaker, ok := As[Speaker](d); ok {
+		return speakingGuard{g, speaker}
+	}
 	return g
+}
+
+// speakingGuard guards a desk that is a Speaker as well.
+type speakingGuard struct {
+	*guard
+	speaker Speaker
+}
+
+func (g speakingGuard) Say(ctx context.Context, r SayRequest) (Sent, error) {
+	return guarded(ctx, g.guard, "say", func() (Sent, error) { return g.speaker.Say(ctx, r) })
 }
 
 type guard struct {

@@ -96,7 +96,7 @@ func TestDeleteAgent(t *testing.T) {
 			b.store.mu.Lock()
 			defer b.store.mu.Unlock()
 			for _, lane := range b.store.lanes {
-				lane.drop()
+				lane.rows = nil
 			}
 		})
 		require.NoError(t, b.svc.DeleteAgent(b.ctx, b.agent))

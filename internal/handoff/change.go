@@ -21,19 +21,26 @@ type Change struct {
 	// Deliveries are queued in order, each at the end of its lane. With EventIndex
 	// a delivery refers to an event of this very change.
 	Deliveries []QueuedDelivery
-	// DropLane removes every delivery of this lane that is not dead, before
-	// Deliveries are queued. One that is under way is removed too: its worker keeps
-	// the lease, and finishing a row that is gone is not an error.
-	DropLane string
+	// Drop removes what a Handoff has still to deliver, before Deliveries are queued.
+	// One that is under way is removed too: its worker keeps the lease, and finishing
+	// a row that is gone is not an error.
+	Drop *Drop
 	// Finish records the outcome of the delivery that caused this change. The lane
 	// stays leased, even when it is empty now: the worker goes on with its head.
 	Finish *FinishDelivery
 	// Lease asks for the lane of Deliveries, if it is idle, for the worker who is to
 	// deliver at once; nil = whoever claims it first delivers. Not with Finish or
-	// DropLane, and only when all deliveries are of one lane.
+	// Drop, and only when all deliveries are of one lane.
 	Lease *Lease
 	// Once remembers the answer under an idempotency key of a mutation.
 	Once *OnceKey
+}
+
+// Drop names the deliveries of one Handoff in its lane that are neither dead nor
+// SAY: what is said in a desk's messenger is owed to the User, not to the Handoff.
+type Drop struct {
+	Lane      string
+	HandoffID string
 }
 
 // QueuedDelivery is a delivery to queue.

@@ -110,8 +110,28 @@ type Conversation struct {
 	LastSeq       int64  // the seq of the newest Event; 0 = none
 	Version       int64  // grows at every change; for the store's compare-and-set
 
+	// ConnectionID and DeskRef say in which session of which desk's messenger the User
+	// writes, in DESK_TO_DESK; elsewhere both are "". Together they are unique.
+	ConnectionID string
+	DeskRef      string
+	// UnansweredSince is when the User wrote, in a desk's messenger, the first of the
+	// messages that nobody has answered yet; zero = the newest message is not the User's.
+	UnansweredSince time.Time
+	// HumanSeq is the newest event with which an Operator took the word in a desk's
+	// messenger; 0 = none. What was to be said there before it comes too late.
+	HumanSeq int64
+
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// InMessenger reports whether the User writes in a desk's own messenger.
+func (c *Conversation) InMessenger() bool { return c.ConnectionID != "" }
+
+// AwaitsAgent reports whether the User of a desk's messenger waits for the Agent:
+// the newest message is the User's, and control is the Agent's.
+func (c *Conversation) AwaitsAgent() bool {
+	return c.Control == ControlAgent && !c.UnansweredSince.IsZero()
 }
 
 // Limits of a Conversation's fields.
@@ -137,6 +157,9 @@ type StartConversation struct {
 func (in *StartConversation) validate() error {
 	if !in.Channel.Valid() {
 		return fault.Invalid("channel", "%q is not a channel", string(in.Channel))
+	}
+	if in.Channel.OfDesk() {
+		return fault.Invalid("channel", "a conversation on %s begins when the user writes in the desk's own messenger", in.Channel)
 	}
 	for _, f := range []struct {
 		name  string

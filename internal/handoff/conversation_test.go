@@ -32,7 +32,7 @@ func TestStartConversation(t *testing.T) {
 	again, err := b.svc.StartConversation(b.ctx, in)
 	require.NoError(t, err)
 	require.Equal(t, c, again)
-	list, err := b.svc.Conversations(b.ctx, b.agent, handoff.Page{First: 10})
+	list, err := b.svc.Conversations(b.ctx, handoff.ConversationFilter{AgentID: b.agent}, handoff.Page{First: 10})
 	require.NoError(t, err)
 	require.Equal(t, []handoff.Conversation{c}, list.Items)
 	owner, err := b.svc.AgentOf(b.ctx, c.ID)

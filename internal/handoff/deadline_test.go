@@ -1,6 +1,7 @@
 package handoff_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -39,9 +40,13 @@ func TestNobodyWritesInTime(t *testing.T) {
 			t.Run(string(action)+" on "+string(channel), func(t *testing.T) {
 				t.Parallel()
 				b := setup(t)
-				b.connect(messengerDesk)
 				b.settings(func(s *handoff.Settings) { s.WaitAction = action })
-				b.conv = b.converse(channel)
+				if channel.OfDesk() {
+					b.desk = b.connect(messengerDesk)
+					b.conv = b.converseInMessenger("ref-1")
+				} else {
+					b.conv = b.converse(channel)
+				}
 				h := b.reach(handoff.StateWaiting)
 				before := b.lastSeq()
 				b.pass(60*time.Second - 1)
@@ -57,6 +62,11 @@ func TestNobodyWritesInTime(t *testing.T) {
 					return
 				}
 				require.Equal(t, []string{"CLOSED WAIT_TIMEOUT", "SYSTEM ENDED_BY_TIMEOUT", "control AGENT 3"}, b.told(before))
+				if channel.OfDesk() { // what the Agent says goes the same way
+					ended := b.lastSeq() - 1
+					require.Equal(t, []string{fmt.Sprintf("SAY %d", before), "CLOSE", fmt.Sprintf("SAY %d", ended)}, b.undelivered(h.ID))
+					return
+				}
 				require.Equal(t, []string{"CLOSE"}, b.undelivered(h.ID))
 			})
 		}

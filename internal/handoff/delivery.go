@@ -14,6 +14,7 @@ const (
 	DeliverOpen    DeliveryKind = "OPEN"    // open the session at the desk, with the context
 	DeliverMessage DeliveryKind = "MESSAGE" // one message of the User
 	DeliverClose   DeliveryKind = "CLOSE"   // the session ended on our side
+	DeliverSay     DeliveryKind = "SAY"     // what the Agent or a standard text says in a desk's messenger
 )
 
 // DeliveryStatus says how far a Delivery is. A delivery that succeeded is removed.
@@ -37,9 +38,9 @@ type Delivery struct {
 	AgentID        string
 	ConnectionID   string
 	ConversationID string
-	HandoffID      string
+	HandoffID      string // "" with a SAY that belongs to none
 	Kind           DeliveryKind
-	EventSeq       int64 // with MESSAGE
+	EventSeq       int64 // with MESSAGE and SAY
 	Status         DeliveryStatus
 	Attempts       int // attempts whose outcome was recorded
 	LastError      string
@@ -51,6 +52,10 @@ type Delivery struct {
 // LaneOf is the lane of a Handoff at its desk. One lane per Handoff keeps the
 // order of one session and lets all others overtake it when its desk is slow.
 func LaneOf(handoffID string) string { return "desk:" + handoffID }
+
+// MessengerLane is the one lane of a Conversation in a desk's messenger: what is
+// said there and the handoffs between are one dialogue, and keep their order.
+func MessengerLane(conversationID string) string { return "messenger:" + conversationID }
 
 // Lease is the right of one worker to deliver a lane until Until.
 type Lease struct {

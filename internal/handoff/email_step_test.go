@@ -32,21 +32,27 @@ func TestEmailIsAskedWhereItIsNeededAndPossible(t *testing.T) {
 		for _, channel := range handoff.Channels {
 			for _, email := range []string{"", known} {
 				b := setup(t)
-				if channel.OfDesk() {
-					if channel != handoff.ChannelIntercom {
-						continue
-					}
-					b.connect(messengerDesk)
+				if channel.OfDesk() && channel != handoff.ChannelIntercom {
+					continue
 				}
 				b.settings(func(s *handoff.Settings) {
 					s.EmailPolicy = policy
 					s.FallbackEmail = "desk@example.com"
 				})
-				c, err := b.svc.StartConversation(b.ctx, handoff.StartConversation{
-					AgentID: b.agent, Channel: channel, User: handoff.User{Email: email},
-				})
-				require.NoError(t, err)
-				b.conv = c.ID
+				if channel.OfDesk() {
+					b.desk = b.connect(messengerDesk)
+					b.conv = b.converseInMessenger("ref-1")
+					if email != "" {
+						_, _, err := b.svc.SetEmail(b.ctx, b.conv, email)
+						require.NoError(t, err)
+					}
+				} else {
+					c, err := b.svc.StartConversation(b.ctx, handoff.StartConversation{
+						AgentID: b.agent, Channel: channel, User: handoff.User{Email: email},
+					})
+					require.NoError(t, err)
+					b.conv = c.ID
+				}
 				r := b.request()
 				name := string(policy) + " on " + string(channel) + " knowing " + email
 				if asks[channel] && policy != handoff.EmailNever && email == "" {

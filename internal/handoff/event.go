@@ -19,7 +19,7 @@ const (
 	EventMessage        EventKind = "MESSAGE"         // somebody wrote
 	EventHandoffChanged EventKind = "HANDOFF_CHANGED" // a Handoff entered a state
 	EventControlChanged EventKind = "CONTROL_CHANGED" // who may speak changed, with the new epoch
-	EventDeliveryFailed EventKind = "DELIVERY_FAILED" // a message of the User did not reach the desk
+	EventDeliveryFailed EventKind = "DELIVERY_FAILED" // a message did not reach the other side
 )
 
 // Author says who wrote a Message.

@@ -253,9 +253,9 @@ func (s *fakeStore) applyDeliveries(change *handoff.Change, lastSeq int64, done 
 		s.finish(*f)
 		done.Lanes = append(done.Lanes, f.Lane)
 	}
-	if change.DropLane != "" {
-		s.lane(change.DropLane).drop()
-		done.Lanes = append(done.Lanes, change.DropLane)
+	if change.Drop != nil {
+		s.lane(change.Drop.Lane).drop(change.Drop.HandoffID)
+		done.Lanes = append(done.Lanes, change.Drop.Lane)
 	}
 	for _, q := range change.Deliveries {
 		d := q.Delivery
@@ -297,8 +297,10 @@ func (s *fakeStore) lane(key string) *fakeLane {
 	return s.lanes[key]
 }
 
-func (l *fakeLane) drop() {
-	l.rows = slices.DeleteFunc(l.rows, func(d handoff.Delivery) bool { return d.Status != handoff.DeliveryDead })
+func (l *fakeLane) drop(handoffID string) {
+	l.rows = slices.DeleteFunc(l.rows, func(d handoff.Delivery) bool {
+		return d.Status != handoff.DeliveryDead && d.HandoffID == handoffID && d.Kind != handoff.DeliverSay
+	})
 }
 
 // head is the index of the first delivery that is not dead, -1 = none.
@@ -650,8 +652,35 @@ func (s *fakeStore) CreateConversation(_ context.Context, c handoff.Conversation
 	if made := s.made(once); made != "" {
 		return cloneConversation(s.conversations[made]), nil
 	}
+	for _, other := range s.conversations {
+		if c.ConnectionID != "" && other.ConnectionID == c.ConnectionID && other.DeskRef == c.DeskRef {
+			return handoff.Conversation{}, fault.New(fault.Conflict, "the session has a conversation already")
+		}
+	}
 	s.conversations[c.ID] = cloneConversation(c)
 	return c, nil
+}
+
+// ConversationByRef implements [handoff.Store]. What runs meanwhile comes after it.
+func (s *fakeStore) ConversationByRef(_ context.Context, connectionID, deskRef string) (handoff.Conversation, error) {
+	s.mu.Lock()
+	found, err := handoff.Conversation{}, error(fault.Missing("conversation"))
+	for _, c := range s.conversations {
+		if c.ConnectionID == connectionID && c.DeskRef == deskRef && connectionID != "" {
+			found, err = cloneConversation(c), nil
+		}
+	}
+	f := s.meanwhile
+	if err == nil {
+		f = nil
+	} else {
+		s.meanwhile = nil
+	}
+	s.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	return found, err
 }
 
 // Conversation implements [handoff.Store].
@@ -666,14 +695,14 @@ func (s *fakeStore) Conversation(_ context.Context, id string) (handoff.Conversa
 }
 
 // Conversations implements [handoff.Store].
-func (s *fakeStore) Conversations(_ context.Context, agentID string, p handoff.Page) (handoff.List[handoff.Conversation], error) {
+func (s *fakeStore) Conversations(_ context.Context, f handoff.ConversationFilter, p handoff.Page) (handoff.List[handoff.Conversation], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []handoff.Conversation
 	ids := slices.Sorted(maps.Keys(s.conversations))
 	slices.Reverse(ids)
 	for _, id := range ids {
-		if c := s.conversations[id]; c.AgentID == agentID {
+		if c := s.conversations[id]; c.AgentID == f.AgentID && (!f.AwaitsAgent || c.AwaitsAgent()) {
 			all = append(all, cloneConversation(c))
 		}
 	}
@@ -849,11 +878,11 @@ func (s *fakeStore) FinishDelivery(ctx context.Context, f handoff.FinishDelivery
 	return s.Head(ctx, f.Lane)
 }
 
-// DropLane implements [handoff.Store]; the lease is always held.
-func (s *fakeStore) DropLane(_ context.Context, lane, _ string) error {
+// DropDeliveries implements [handoff.Store]; the lease is always held.
+func (s *fakeStore) DropDeliveries(_ context.Context, d handoff.Drop, _ string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lane(lane).drop()
+	s.lane(d.Lane).drop(d.HandoffID)
 	return nil
 }
 

@@ -126,6 +126,7 @@ type fakeFeed struct {
 	mu       sync.Mutex
 	events   []handoff.Event
 	handoffs []handoff.Handoff
+	awaiting []handoff.Conversation
 	signals  []handoff.Signal
 	news     chan struct{} // closed when something was committed
 	waiting  chan struct{} // gets a value when a follower has read everything
@@ -143,6 +144,12 @@ func (f *fakeFeed) HandoffChanged(h handoff.Handoff) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.handoffs = append(f.handoffs, h)
+}
+
+func (f *fakeFeed) ConversationAwaits(c handoff.Conversation) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.awaiting = append(f.awaiting, c)
 }
 
 func (f *fakeFeed) Signalled(s handoff.Signal) {

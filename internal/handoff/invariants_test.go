@@ -17,10 +17,19 @@ func checkInvariants(t tester, s *fakeStore) {
 		for _, problem := range checkLog(c, s.events[id], s.handoffs) {
 			t.Errorf("conversation %s: %s", id, problem)
 		}
+		for _, problem := range checkMessenger(c, s.lane(handoff.MessengerLane(id)).queued, s.events[id]) {
+			t.Errorf("conversation %s: %s", id, problem)
+		}
 	}
 	for i := range s.handoffs {
 		h := &s.handoffs[i]
-		for _, problem := range checkLane(h, s.lane(handoff.LaneOf(h.ID)).queued, s.events[h.ConversationID]) {
+		queued := s.lane(handoff.LaneOf(h.ID)).queued
+		if h.Mode == handoff.ModeDeskToDesk {
+			queued = slices.DeleteFunc(slices.Clone(s.lane(handoff.MessengerLane(h.ConversationID)).queued), func(d handoff.Delivery) bool {
+				return d.HandoffID != h.ID || d.Kind == handoff.DeliverSay
+			})
+		}
+		for _, problem := range checkLane(h, queued, s.events[h.ConversationID]) {
 			t.Errorf("handoff %s: %s", h.ID, problem)
 		}
 	}
@@ -124,11 +133,10 @@ func (r *logReader) readState(e *handoff.Event) {
 		r.problem(e, "has the reason %q", e.Reason)
 	}
 	if !known {
-		if r.open != "" || (e.State != handoff.StateCollectingEmail && e.State != handoff.StateRequesting) {
+		if r.open != "" {
 			r.problem(e, "begins a handoff while %q is open", r.open)
 		}
 		r.open = e.HandoffID
-		return
 	}
 	allowed := slices.ContainsFunc(handoff.Lifecycle(), func(rule handoff.Rule) bool {
 		return rule.From == from && rule.To == e.State && rule.Reason == e.Reason && from != e.State
@@ -166,9 +174,11 @@ func checkLane(h *handoff.Handoff, queued []handoff.Delivery, events []handoff.E
 			}
 			last = d.EventSeq
 			sent[d.EventSeq]++
+		case handoff.DeliverSay:
+			problems = append(problems, "SAY in the lane of a handoff")
 		case handoff.DeliverClose:
 			closes++
-			if opens == 0 || closes > 2 || (closes == 2 && !h.AcceptedAt.IsZero()) {
+			if (opens == 0 && h.Mode == handoff.ModeExternalToDesk) || closes > 2 || (closes == 2 && !h.AcceptedAt.IsZero()) {
 				problems = append(problems, fmt.Sprintf("CLOSE number %d", closes))
 			}
 		}
@@ -187,7 +197,7 @@ func checkLane(h *handoff.Handoff, queued []handoff.Delivery, events []handoff.E
 		if e.Kind == handoff.EventHandoffChanged {
 			state = e.State
 		}
-		if e.Author != handoff.AuthorUser || h.DeskReadsLog {
+		if e.Author != handoff.AuthorUser || h.DeskReadsLog || h.Mode == handoff.ModeDeskToDesk {
 			continue
 		}
 		want := 1
@@ -204,6 +214,57 @@ func checkLane(h *handoff.Handoff, queued []handoff.Delivery, events []handoff.E
 	}
 	if len(sent) > 0 && !h.DeskReadsLog {
 		problems = append(problems, fmt.Sprintf("deliveries of something else than its User's messages: %v", sent))
+	}
+	return problems
+}
+
+// checkMessenger checks a Conversation in a desk's messenger: what the Agent and
+// the standard texts say is queued once, in the order of the log, and nothing is
+// queued that the desk has already. Elsewhere nothing is said at all.
+func checkMessenger(c handoff.Conversation, queued []handoff.Delivery, events []handoff.Event) []string {
+	var (
+		problems   []string
+		want, said []int64
+		unanswered bool
+		human      int64
+	)
+	for i := range events {
+		e := &events[i]
+		switch {
+		case e.State == handoff.StateActive:
+			human = e.Seq
+		case e.Kind != handoff.EventMessage:
+		case e.Author == handoff.AuthorAgent, e.Author == handoff.AuthorSystem:
+			want = append(want, e.Seq)
+		}
+		if e.Kind == handoff.EventMessage && e.Author != handoff.AuthorSystem {
+			unanswered = e.Author == handoff.AuthorUser
+		}
+		if c.InMessenger() && (e.Notice == handoff.NoticeConnected || e.Notice == handoff.NoticeEndedByOperator) {
+			problems = append(problems, fmt.Sprintf("event %d tells what the human says by being there", e.Seq))
+		}
+	}
+	for _, d := range queued {
+		switch d.Kind {
+		case handoff.DeliverSay:
+			said = append(said, d.EventSeq)
+		case handoff.DeliverMessage:
+			problems = append(problems, fmt.Sprintf("message %d is delivered to where it was written", d.EventSeq))
+		case handoff.DeliverOpen, handoff.DeliverClose:
+		}
+		if d.ConnectionID != c.ConnectionID || d.ConversationID != c.ID || d.AgentID != c.AgentID {
+			problems = append(problems, "the lane has a delivery of another conversation")
+		}
+	}
+	if !c.InMessenger() {
+		want, unanswered, human = nil, false, 0
+	}
+	if !slices.Equal(want, said) {
+		problems = append(problems, fmt.Sprintf("said %v instead of %v", said, want))
+	}
+	if unanswered != !c.UnansweredSince.IsZero() || human != c.HumanSeq {
+		problems = append(problems, fmt.Sprintf("the row says unanswered since %v and human %d, the log says %t and %d",
+			c.UnansweredSince, c.HumanSeq, unanswered, human))
 	}
 	return problems
 }

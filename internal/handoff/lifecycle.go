@@ -9,6 +9,7 @@ type State string
 
 // The states.
 const (
+	StateNone            State = ""                 // before the first state; never stored
 	StateCollectingEmail State = "COLLECTING_EMAIL" // the User is asked for an e-mail address
 	StateRequesting      State = "REQUESTING"       // the request is on its way to the desk
 	StateWaiting         State = "WAITING"          // the desk accepted; no Operator has written
@@ -63,14 +64,18 @@ const (
 	UserCancelled  Input = "USER_CANCELLED" // the User withdrew the request before anybody answered
 	UserEnded      Input = "USER_ENDED"
 	OperatorEnded  Input = "OPERATOR_ENDED"
-	AdminEnded     Input = "ADMIN_ENDED" // the Agent's owner or an administrator ended it
-	Disabled       Input = "DISABLED"    // handoff was switched off, or the connection removed
+	AdminEnded     Input = "ADMIN_ENDED"   // the Agent's owner or an administrator ended it
+	Disabled       Input = "DISABLED"      // handoff was switched off, or the connection removed
+	Requested      Input = "REQUESTED"     // a human is asked for, and nothing is missing
+	EmailMissing   Input = "EMAIL_MISSING" // a human is asked for, and an address is needed first
+	TookOver       Input = "TOOK_OVER"     // a human wrote in the desk's messenger without being asked
 )
 
 // Inputs lists every input.
 var Inputs = []Input{
 	EmailSettled, EmailAbandoned, DeskAccepted, DeskRefused, DeskLost, UserWrote, OperatorWrote, WaitElapsed,
 	WaitEnded, AnswerElapsed, SessionElapsed, KeptWaiting, UserCancelled, UserEnded, OperatorEnded, AdminEnded, Disabled,
+	Requested, EmailMissing, TookOver,
 }
 
 // Effect is what a transition asks for. Effects are performed by building the
@@ -79,6 +84,7 @@ type Effect string
 
 // The effects.
 const (
+	AskEmail       Effect = "ASK_EMAIL"        // ask for an address, arm its deadline
 	CheckEmail     Effect = "CHECK_EMAIL"      // look for an address in what the User typed
 	OpenAtDesk     Effect = "OPEN_AT_DESK"     // deliver "open", then the held messages
 	SendToDesk     Effect = "SEND_TO_DESK"     // deliver the User's message behind whatever is queued
@@ -105,7 +111,7 @@ type Rule struct {
 	Effects []Effect
 }
 
-// Closing always returns control to the Agent and says so; the effects list what else there is.
+// A beginning moves control to the Handoff; closing always returns control to the Agent and says so; the effects list what else there is.
 var (
 	closeHere = []Effect{StopDeadline, SayEnded}              // the desk never heard of it
 	closeBoth = []Effect{StopDeadline, CloseAtDesk, SayEnded} // we end it: tell the desk
@@ -114,6 +120,11 @@ var (
 )
 
 var lifecycle = []Rule{
+	{StateNone, EmailMissing, StateCollectingEmail, "", []Effect{AskEmail}},
+	{StateNone, Requested, StateRequesting, "", []Effect{OpenAtDesk}},
+	// The desk evidently has the session: nothing is opened there.
+	{StateNone, TookOver, StateActive, "", connect},
+
 	{StateCollectingEmail, EmailSettled, StateRequesting, "", []Effect{StopDeadline, OpenAtDesk}},
 	{StateCollectingEmail, EmailAbandoned, StateClosed, ReasonEmailNotGiven, closeHere},
 	{StateCollectingEmail, UserWrote, StateCollectingEmail, "", []Effect{CheckEmail}},

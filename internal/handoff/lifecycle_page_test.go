@@ -1,6 +1,7 @@
 package handoff_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -71,9 +72,7 @@ func TestLifecyclePageExplainsEveryWord(t *testing.T) {
 func picture() string {
 	var b strings.Builder
 	b.WriteString("```mermaid\nstateDiagram-v2\n")
-	b.WriteString("    [*] --> COLLECTING_EMAIL: requested, e-mail needed\n")
-	b.WriteString("    [*] --> REQUESTING: requested\n")
-	for _, from := range handoff.States {
+	for _, from := range fromStates {
 		for _, to := range handoff.States {
 			var inputs []string
 			for _, r := range handoff.Lifecycle() {
@@ -82,7 +81,7 @@ func picture() string {
 				}
 			}
 			if len(inputs) > 0 {
-				fmt.Fprintf(&b, "    %s --> %s: %s\n", from, to, strings.Join(inputs, "<br/>"))
+				fmt.Fprintf(&b, "    %s --> %s: %s\n", cmp.Or(from, "[*]"), to, strings.Join(inputs, "<br/>"))
 			}
 		}
 	}
@@ -101,7 +100,7 @@ func ruleTable() string {
 		if r.Quiet() {
 			effects = "nothing"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.From, r.On, next, r.Reason, effects)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cmp.Or(r.From, "(none yet)"), r.On, next, r.Reason, effects)
 	}
 	return b.String()
 }

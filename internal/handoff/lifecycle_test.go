@@ -39,6 +39,28 @@ func end(reason handoff.CloseReason, effects ...handoff.Effect) want {
 // matrix says by hand what every input does in every state. It repeats no
 // definition of the table on purpose: whoever changes one must change the other.
 var matrix = map[handoff.State]map[handoff.Input]want{
+	handoff.StateNone: {
+		handoff.EmailSettled:   no,
+		handoff.EmailAbandoned: no,
+		handoff.DeskAccepted:   no,
+		handoff.DeskRefused:    no,
+		handoff.DeskLost:       no,
+		handoff.UserWrote:      no,
+		handoff.OperatorWrote:  no,
+		handoff.WaitElapsed:    no,
+		handoff.WaitEnded:      no,
+		handoff.AnswerElapsed:  no,
+		handoff.SessionElapsed: no,
+		handoff.KeptWaiting:    no,
+		handoff.UserCancelled:  no,
+		handoff.UserEnded:      no,
+		handoff.OperatorEnded:  no,
+		handoff.AdminEnded:     no,
+		handoff.Disabled:       no,
+		handoff.Requested:      to(handoff.StateRequesting, handoff.OpenAtDesk),
+		handoff.EmailMissing:   to(handoff.StateCollectingEmail, handoff.AskEmail),
+		handoff.TookOver:       to(handoff.StateActive, handoff.StopDeadline, handoff.SayConnected, handoff.RelayToUser, handoff.StartSession),
+	},
 	handoff.StateCollectingEmail: {
 		handoff.EmailSettled:   to(handoff.StateRequesting, handoff.StopDeadline, handoff.OpenAtDesk),
 		handoff.EmailAbandoned: end(handoff.ReasonEmailNotGiven, handoff.StopDeadline, handoff.SayEnded),
@@ -57,6 +79,9 @@ var matrix = map[handoff.State]map[handoff.Input]want{
 		handoff.OperatorEnded:  no,
 		handoff.AdminEnded:     end(handoff.ReasonAdminEnded, handoff.StopDeadline, handoff.SayEnded),
 		handoff.Disabled:       end(handoff.ReasonHandoffDisabled, handoff.StopDeadline, handoff.SayEnded),
+		handoff.Requested:      no,
+		handoff.EmailMissing:   no,
+		handoff.TookOver:       no,
 	},
 	handoff.StateRequesting: {
 		handoff.EmailSettled:   stay(handoff.StateRequesting),
@@ -76,6 +101,9 @@ var matrix = map[handoff.State]map[handoff.Input]want{
 		handoff.OperatorEnded:  end(handoff.ReasonOperatorEnded, handoff.StopDeadline, handoff.DropUnsent, handoff.SayEnded),
 		handoff.AdminEnded:     end(handoff.ReasonAdminEnded, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
 		handoff.Disabled:       end(handoff.ReasonHandoffDisabled, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
+		handoff.Requested:      no,
+		handoff.EmailMissing:   no,
+		handoff.TookOver:       no,
 	},
 	handoff.StateWaiting: {
 		handoff.EmailSettled:   stay(handoff.StateWaiting),
@@ -95,6 +123,9 @@ var matrix = map[handoff.State]map[handoff.Input]want{
 		handoff.OperatorEnded:  end(handoff.ReasonOperatorEnded, handoff.StopDeadline, handoff.DropUnsent, handoff.SayEnded),
 		handoff.AdminEnded:     end(handoff.ReasonAdminEnded, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
 		handoff.Disabled:       end(handoff.ReasonHandoffDisabled, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
+		handoff.Requested:      no,
+		handoff.EmailMissing:   no,
+		handoff.TookOver:       no,
 	},
 	handoff.StateWaitExpired: {
 		handoff.EmailSettled:   stay(handoff.StateWaitExpired),
@@ -114,6 +145,9 @@ var matrix = map[handoff.State]map[handoff.Input]want{
 		handoff.OperatorEnded:  end(handoff.ReasonOperatorEnded, handoff.StopDeadline, handoff.DropUnsent, handoff.SayEnded),
 		handoff.AdminEnded:     end(handoff.ReasonAdminEnded, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
 		handoff.Disabled:       end(handoff.ReasonHandoffDisabled, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
+		handoff.Requested:      no,
+		handoff.EmailMissing:   no,
+		handoff.TookOver:       no,
 	},
 	handoff.StateActive: {
 		handoff.EmailSettled:   stay(handoff.StateActive),
@@ -133,6 +167,9 @@ var matrix = map[handoff.State]map[handoff.Input]want{
 		handoff.OperatorEnded:  end(handoff.ReasonOperatorEnded, handoff.StopDeadline, handoff.DropUnsent, handoff.SayEnded),
 		handoff.AdminEnded:     end(handoff.ReasonAdminEnded, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
 		handoff.Disabled:       end(handoff.ReasonHandoffDisabled, handoff.StopDeadline, handoff.CloseAtDesk, handoff.SayEnded),
+		handoff.Requested:      no,
+		handoff.EmailMissing:   no,
+		handoff.TookOver:       no,
 	},
 	handoff.StateClosed: {
 		handoff.EmailSettled:   no,
@@ -152,13 +189,19 @@ var matrix = map[handoff.State]map[handoff.Input]want{
 		handoff.OperatorEnded:  stay(handoff.StateClosed),
 		handoff.AdminEnded:     stay(handoff.StateClosed),
 		handoff.Disabled:       stay(handoff.StateClosed),
+		handoff.Requested:      no,
+		handoff.EmailMissing:   no,
+		handoff.TookOver:       no,
 	},
 }
 
+// fromStates are the states that inputs can meet.
+var fromStates = append([]handoff.State{handoff.StateNone}, handoff.States...)
+
 func TestLifecycleMatrix(t *testing.T) {
 	t.Parallel()
-	require.Len(t, matrix, len(handoff.States))
-	for _, state := range handoff.States {
+	require.Len(t, matrix, len(fromStates))
+	for _, state := range fromStates {
 		row, ok := matrix[state]
 		require.True(t, ok, "the matrix lacks the state %s", state)
 		require.Len(t, row, len(handoff.Inputs), "%s", state)
@@ -182,7 +225,7 @@ func TestLifecycleMatrix(t *testing.T) {
 func TestListsAreComplete(t *testing.T) {
 	t.Parallel()
 	declared := constants(t, ".")
-	require.ElementsMatch(t, declared["State"], texts(handoff.States))
+	require.ElementsMatch(t, declared["State"], texts(fromStates))
 	require.ElementsMatch(t, declared["Input"], texts(handoff.Inputs))
 	require.ElementsMatch(t, declared["CloseReason"], append(texts(handoff.CloseReasons), ""))
 	require.ElementsMatch(t, declared["Notice"], texts(handoff.Notices))
@@ -250,7 +293,7 @@ func TestLifecycleShape(t *testing.T) {
 		seen[pair{r.From, r.On}] = true
 		inputs[r.On] = true
 		next[r.From] = append(next[r.From], r.To)
-		require.Contains(t, handoff.States, r.From)
+		require.Contains(t, fromStates, r.From)
 		require.Contains(t, handoff.States, r.To)
 
 		closing := r.From != handoff.StateClosed && r.To == handoff.StateClosed
@@ -347,12 +390,13 @@ func TestLifecycleEffects(t *testing.T) {
 		// "Connecting" is said only after the desk accepted, "connected" only after an Operator wrote.
 		require.Equal(t, moves && r.To == handoff.StateWaiting && r.On == handoff.DeskAccepted, has(handoff.SayConnecting), name)
 		require.Equal(t, moves && r.To == handoff.StateActive, has(handoff.SayConnected), name)
-		require.Equal(t, r.On == handoff.OperatorWrote, has(handoff.RelayToUser), name)
+		require.Equal(t, r.On == handoff.OperatorWrote || r.On == handoff.TookOver, has(handoff.RelayToUser), name)
 		if has(handoff.SayConnected) {
 			require.Less(t, slices.Index(r.Effects, handoff.SayConnected), slices.Index(r.Effects, handoff.RelayToUser), name)
 		}
 		require.Equal(t, r.On == handoff.UserWrote && known, has(handoff.SendToDesk), name)
 		require.Equal(t, r.On == handoff.UserWrote && !known, has(handoff.CheckEmail), name)
+		require.Equal(t, moves && r.To == handoff.StateCollectingEmail, has(handoff.AskEmail), name)
 
 		if has(handoff.StopDeadline) && armed > 0 {
 			require.Zero(t, slices.Index(r.Effects, handoff.StopDeadline), "%s stops what it arms", name)

@@ -74,7 +74,12 @@ type ConnectionStore interface {
 type ConversationStore interface {
 	CreateConversation(ctx context.Context, c Conversation, once *OnceKey) (Conversation, error)
 	Conversation(ctx context.Context, id string) (Conversation, error)
-	Conversations(ctx context.Context, agentID string, p Page) (List[Conversation], error)
+	// ConversationByRef finds the one of a session in a desk's messenger.
+	ConversationByRef(ctx context.Context, connectionID, deskRef string) (Conversation, error)
+	Conversations(ctx context.Context, f ConversationFilter, p Page) (List[Conversation], error)
+	// AwaitingConversations lists those that await these Agents in a desk's messenger,
+	// with (UpdatedAt, ID) > (since, afterID), in that order, at most limit.
+	AwaitingConversations(ctx context.Context, agentIDs []string, since time.Time, afterID string, limit int) ([]Conversation, error)
 	// Change is the one way to change a Conversation, its Handoff and its log; see
 	// the package comment. With a key, an event of that key that already exists
 	// answers the call (Committed.Duplicate) and decide is not asked.
@@ -90,6 +95,14 @@ type ConversationStore interface {
 	LastSeqs(ctx context.Context, conversationIDs []string) (map[string]int64, error)
 	// Once looks an idempotency key up; "" = unknown.
 	Once(ctx context.Context, scope, key string) (string, error)
+}
+
+// ConversationFilter selects Conversations of an Agent.
+type ConversationFilter struct {
+	AgentID string
+	// AwaitsAgent: only those in a desk's messenger that await the Agent, the longest
+	// waiting first instead of the newest.
+	AwaitsAgent bool
 }
 
 // HandoffFilter selects Handoffs for a console. Zero fields select everything.
@@ -160,9 +173,9 @@ type DeliveryStore interface {
 	// ReleaseLane gives a lane back untouched: no attempt counts. An empty one is not
 	// ready again. It does nothing when the lease was lost.
 	ReleaseLane(ctx context.Context, lane, owner string, now time.Time) error
-	// DropLane removes every delivery of the lane that is not dead and releases it,
-	// under the owner's lease. Conflict when the lease was lost.
-	DropLane(ctx context.Context, lane, owner string) error
+	// DropDeliveries removes what a Handoff has still to deliver, under the owner's
+	// lease, which stays. Conflict when the lease was lost.
+	DropDeliveries(ctx context.Context, d Drop, owner string) error
 
 	Delivery(ctx context.Context, id string) (Delivery, error)
 	Deliveries(ctx context.Context, f DeliveryFilter, p Page) (List[Delivery], error)
@@ -217,6 +230,8 @@ const (
 type Feed interface {
 	Committed(agentID, conversationID string, events []Event)
 	HandoffChanged(h Handoff)
+	// ConversationAwaits: its User, in a desk's messenger, has turned to the Agent.
+	ConversationAwaits(c Conversation)
 	Signalled(s Signal)
 	// Follow hands over every event after the given seq in order until ctx ends or
 	// the handler returns false.

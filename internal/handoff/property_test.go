@@ -205,7 +205,7 @@ func (w *world) workerTakes(t *rapid.T) {
 	switch {
 	case !ok:
 	case d.Kind == handoff.DeliverOpen && !h.Open():
-		require.NoError(w.t, w.store.DropLane(w.ctx, lane, "worker"))
+		require.NoError(w.t, w.store.DropDeliveries(w.ctx, handoff.Drop{Lane: lane, HandoffID: h.ID}, "worker"))
 	default:
 		w.taken[lane] = d
 	}

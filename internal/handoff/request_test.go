@@ -214,23 +214,33 @@ func TestRequestNotReady(t *testing.T) {
 
 func TestRequestOnTheWrongChannel(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		desk    string
-		channel handoff.Channel
-	}{
-		"a messenger, the desk serves the Agent's channels": {remoteDesk, handoff.ChannelIntercom},
-		"the Agent's channel, the desk serves its own":      {messengerDesk, handoff.ChannelWidget},
-		"the messenger of another desk":                     {messengerDesk, handoff.ChannelLiveChat},
+	for name, prepare := range map[string]func(t *testing.T) *bundle{
+		"a messenger, the desk serves the Agent's channels": func(t *testing.T) *bundle {
+			b := setupDesk(t, messengerDesk)
+			b.connect(remoteDesk)
+			require.NoError(t, b.svc.Disconnect(b.ctx, b.desk.ID))
+			return b
+		},
+		"the Agent's channel, the desk serves its own": func(t *testing.T) *bundle {
+			b := setupDesk(t, messengerDesk)
+			b.conv = b.converse(handoff.ChannelWidget)
+			return b
+		},
+		"a messenger, another connection serves its own": func(t *testing.T) *bundle {
+			b := setupDesk(t, messengerDesk)
+			b.connect(messengerDesk)
+			return b
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setupDesk(t, c.desk)
-			b.conv = b.converse(c.channel)
+			b := prepare(t)
+			before := b.lastSeq()
 			r := b.request()
 			require.Equal(t, handoff.OutcomeWrongChannel, r.Outcome)
 			require.Nil(t, r.Handoff)
-			require.Contains(t, r.Detail, string(c.channel))
-			require.Empty(t, b.told(0))
+			require.Contains(t, r.Detail, string(b.conversation().Channel))
+			require.Empty(t, b.told(before))
 		})
 	}
 }
@@ -275,10 +285,13 @@ func TestRequestOrderOfChecks(t *testing.T) {
 	require.Contains(t, r.Detail, "switched off")
 
 	b.settings(func(s *handoff.Settings) { s.Enabled = true })
-	widget := b.conv
-	b.conv = b.converse(handoff.ChannelIntercom)
+	line := b.conv
+	external := b.desk
+	b.desk = b.connect(messengerDesk)
+	b.conv = b.converseInMessenger("ref-1")
+	require.NoError(t, b.svc.Disconnect(b.ctx, b.desk.ID))
 	require.Equal(t, handoff.OutcomeWrongChannel, b.request().Outcome)
-	b.conv = widget
+	b.desk, b.conv = external, line
 
 	r, err = ask()
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package handoff
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,7 +104,7 @@ func (s *Service) changeWith(ctx context.Context, conversationID, key string, se
 			return nil, err
 		}
 		change := t.result()
-		if change != nil && len(change.Deliveries) > 0 && change.Finish == nil && change.DropLane == "" {
+		if change != nil && len(change.Deliveries) > 0 && change.Finish == nil && change.Drop == nil {
 			change.Lease = worker.from(s.alarm)
 		}
 		return change, nil
@@ -156,6 +157,9 @@ func (s *Service) announce(ctx context.Context, before Snapshot, done Committed)
 	if len(done.Lanes) > 0 && done.Leased == nil {
 		s.alarm.Deliver(done.Lanes...)
 	}
+	if done.Conversation.AwaitsAgent() && asksAgent(done.Events) {
+		s.feed.ConversationAwaits(done.Conversation)
+	}
 	h := done.Handoff
 	if h == nil {
 		return
@@ -180,6 +184,14 @@ func (s *Service) announce(ctx context.Context, before Snapshot, done Committed)
 	if entered || (b != nil && b.ID == h.ID && (b.ClaimedBy != h.ClaimedBy || b.Operator != h.Operator)) {
 		s.feed.HandoffChanged(*h)
 	}
+}
+
+// asksAgent reports whether the events turn to the Agent: the User wrote, or
+// control changed.
+func asksAgent(events []Event) bool {
+	return slices.ContainsFunc(events, func(e Event) bool {
+		return e.Kind == EventControlChanged || e.Kind == EventMessage && e.Author == AuthorUser
+	})
 }
 
 // agentCacheTTL bounds how long a replica speaks with settings that another

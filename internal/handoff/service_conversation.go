@@ -38,9 +38,9 @@ func (s *Service) Conversation(ctx context.Context, id string) (Conversation, er
 	return s.store.Conversation(ctx, id)
 }
 
-// Conversations lists those of an Agent, newest first.
-func (s *Service) Conversations(ctx context.Context, agentID string, p Page) (List[Conversation], error) {
-	return s.store.Conversations(ctx, agentID, p)
+// Conversations lists those of an Agent: newest first, or those that await it.
+func (s *Service) Conversations(ctx context.Context, f ConversationFilter, p Page) (List[Conversation], error) {
+	return s.store.Conversations(ctx, f, p)
 }
 
 // Events reads the log in order, after a seq.
@@ -63,12 +63,16 @@ type Posted struct {
 }
 
 // PostUserMessage appends what the User wrote. While a Handoff is open it goes to
-// the desk, or answers the e-mail question; otherwise it is the Agent's.
+// the desk, or answers the e-mail question; otherwise it is the Agent's. A User in a
+// desk's messenger writes there: Unsupported.
 func (s *Service) PostUserMessage(ctx context.Context, conversationID string, d Draft) (Posted, error) {
 	if err := d.validate(); err != nil {
 		return Posted{}, err
 	}
 	done, err := s.change(ctx, conversationID, eventKey("user", d.IdempotencyKey), func(t *turn) error {
+		if t.conv.InMessenger() {
+			return fault.New(fault.Unsupported, "the user of this conversation writes in the desk's own messenger, not through this API")
+		}
 		t.add(Event{
 			Kind: EventMessage, Author: AuthorUser, Text: d.Text, Attachments: d.Attachments,
 			Key: eventKey("user", d.IdempotencyKey),
@@ -97,6 +101,7 @@ func (s *Service) PostAgentMessage(ctx context.Context, conversationID string, e
 			Kind: EventMessage, Author: AuthorAgent, Text: d.Text, Attachments: d.Attachments, Epoch: epoch,
 			Key: eventKey("agent", d.IdempotencyKey),
 		})
+		t.speak()
 		return nil
 	})
 	return s.posted(done, err, AuthorAgent)
@@ -166,7 +171,7 @@ func (s *Service) SendSignal(ctx context.Context, conversationID string, author 
 	}
 	signal := Signal{ConversationID: conversationID, Author: author, Kind: kind, At: s.now()}
 	s.feed.Signalled(signal)
-	if author != AuthorUser || c.OpenHandoffID == "" {
+	if author != AuthorUser || c.OpenHandoffID == "" || c.InMessenger() {
 		return nil
 	}
 	h, err := s.store.Handoff(ctx, c.OpenHandoffID)

@@ -77,6 +77,9 @@ func sessionOf(h *Handoff) session {
 }
 
 func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEvent) error {
+	if taken, err := s.fromMessenger(ctx, &connection, e); taken {
+		return err
+	}
 	at, remembered, err := s.sessionAt(ctx, connection.ID, e.Ref)
 	if err != nil {
 		return err
@@ -94,9 +97,8 @@ func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEv
 	case DeskMessage, DeskEnded, DeskJoined, DeskUserWrote:
 	}
 	key := ""
-	if e.ID != "" && e.Kind == DeskMessage {
-		// With the session: many desks number the messages of each one from 1.
-		key = "desk:" + connection.ID + ":" + e.Ref + ":" + e.ID
+	if e.Kind == DeskMessage {
+		key = connection.eventKey(e)
 	}
 	done, ended, err := s.onHandoff(ctx, at, key, func(t *turn) error {
 		switch e.Kind {
@@ -151,7 +153,8 @@ var ErrSessionTaken = errors.New("another open handoff has this session at the d
 // Users must not meet in it. It is not closed, because the other one goes on.
 func (s *Service) DeskAccepted(ctx context.Context, d Delivery, finish FinishDelivery, ref string) error {
 	err := s.onDelivered(ctx, d, finish, func(t *turn) error {
-		if ref != "" {
+		// In a desk's messenger the session is the one that the User is in.
+		if ref != "" && !t.conv.InMessenger() {
 			t.handoff.DeskRef = ref
 		}
 		t.handoff.DeskBegun = false
@@ -195,7 +198,7 @@ func (s *Service) DeskRefused(ctx context.Context, d Delivery, finish FinishDeli
 		if err := t.apply(DeskRefused); err != nil || settled {
 			return err
 		}
-		t.change.DropLane = LaneOf(t.handoff.ID)
+		t.dropUnsent()
 		t.handoff.DeskClosed = true
 		if maybeOpened || t.handoff.DeskBegun {
 			t.queue(Delivery{Kind: DeliverClose}, -1)
@@ -214,7 +217,7 @@ func (s *Service) DeskLost(ctx context.Context, d Delivery, finish FinishDeliver
 // ended it and the news did not reach us.
 func (s *Service) DeskHasEnded(ctx context.Context, d Delivery, finish FinishDelivery) error {
 	return s.onDelivered(ctx, d, finish, func(t *turn) error {
-		t.change.DropLane = LaneOf(t.handoff.ID)
+		t.dropUnsent()
 		return t.apply(OperatorEnded)
 	})
 }

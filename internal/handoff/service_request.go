@@ -97,14 +97,14 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 				return err
 			}
 		}
-		choice = s.choose(&agent.Settings, connections, t.conv.Channel)
+		choice = s.choose(&agent.Settings, connections, &t.conv)
 		if choice.outcome != "" {
 			result = RequestResult{Outcome: choice.outcome, Detail: choice.detail}
 			return nil
 		}
 		if !schedule.OpenAt(t.now) {
 			result = outOfService(schedule, t.now, agent.Settings.OffHoursText(t.conv.Language))
-			t.add(Event{Kind: EventMessage, Author: AuthorSystem, Notice: NoticeOutOfHours, Text: result.Text, Key: key})
+			t.sayText(NoticeOutOfHours, result.Text, key)
 			return nil
 		}
 		if choice.connection.Status != StatusAvailable {
@@ -114,7 +114,14 @@ func (s *Service) RequestHandoff(ctx context.Context, r Request) (RequestResult,
 		if r.Email != "" {
 			t.conv.User.Email = r.Email
 		}
-		t.open(s.newHandoff(t, &agent.Settings, choice, r))
+		h := s.newHandoff(t, &agent.Settings, choice, r)
+		on := Requested
+		if h.Email == "" && h.EmailPolicy != EmailNever && t.conv.Channel.AsksEmail() {
+			on = EmailMissing
+		}
+		if err := t.open(h, on); err != nil {
+			return err
+		}
 		if once != nil {
 			once.Result = t.handoff.ID
 			t.change.Once = once
@@ -188,14 +195,15 @@ type connectionChoice struct {
 	detail      string
 }
 
-// choose finds the connection that serves the channel: the desk's own messenger is
-// served by that desk in DESK_TO_DESK, everything else by the active external connection.
-func (s *Service) choose(settings *Settings, connections []Connection, channel Channel) connectionChoice {
+// choose finds the active connection that serves the Conversation: the desk's own
+// messenger is served by the connection that it came through, in DESK_TO_DESK,
+// everything else by the external one.
+func (s *Service) choose(settings *Settings, connections []Connection, conversation *Conversation) connectionChoice {
 	if !settings.Enabled {
 		return connectionChoice{outcome: OutcomeNotReady, detail: "handoff is switched off for this agent"}
 	}
 	mode := ModeExternalToDesk
-	if channel.OfDesk() {
+	if conversation.InMessenger() {
 		mode = ModeDeskToDesk
 	}
 	other := false
@@ -203,7 +211,7 @@ func (s *Service) choose(settings *Settings, connections []Connection, channel C
 		if !c.Active {
 			continue
 		}
-		if c.Mode != mode {
+		if c.Mode != mode || (mode == ModeDeskToDesk && c.ID != conversation.ConnectionID) {
 			other = true
 			continue
 		}
@@ -211,37 +219,31 @@ func (s *Service) choose(settings *Settings, connections []Connection, channel C
 		if !ok {
 			continue
 		}
-		if mode == ModeDeskToDesk && d.Channel != channel {
-			other = true
-			continue
-		}
 		return connectionChoice{connection: c, description: d}
 	}
 	if other {
-		return connectionChoice{outcome: OutcomeWrongChannel, detail: "no active desk connection serves the channel " + string(channel)}
+		return connectionChoice{outcome: OutcomeWrongChannel, detail: "no active desk connection serves the channel " + string(conversation.Channel)}
 	}
 	return connectionChoice{outcome: OutcomeNotReady, detail: "no desk connection is active"}
 }
 
 func (s *Service) newHandoff(t *turn, settings *Settings, choice connectionChoice, r Request) Handoff {
+	ref := newDeskRef()
+	if t.conv.InMessenger() {
+		ref = t.conv.DeskRef // the User is in the session already
+	}
 	h := Handoff{
 		ID: NewID(HandoffPrefix), ConversationID: t.conv.ID, AgentID: t.conv.AgentID,
 		ConnectionID: choice.connection.ID, DeskKind: choice.connection.Kind, Mode: choice.connection.Mode,
-		DeskRef: newDeskRef(), Note: r.Note, Summary: r.Summary,
+		DeskRef: ref, Email: t.conv.User.Email, Note: r.Note, Summary: r.Summary,
 		RequestSeq: t.before.Conversation.LastSeq, ContextRounds: settings.ContextRounds,
 		EmailPolicy: settings.EmailPolicy, WaitTimeout: settings.WaitTimeout, SessionTimeout: settings.SessionTimeout,
 		AskToWait:    settings.WaitAction == WaitAsk && t.conv.Channel.AsksToWait(),
 		DeskReadsLog: choice.description.ReadsLog,
-		Language:     t.conv.Language, State: StateRequesting, RequestedAt: t.now, UpdatedAt: t.now,
+		Language:     t.conv.Language, RequestedAt: t.now, UpdatedAt: t.now,
 	}
 	if every := choice.description.CatchUp; every > 0 {
 		h.CheckAt = t.now.Add(every)
-	}
-	switch {
-	case t.conv.User.Email != "":
-		h.Email = t.conv.User.Email
-	case settings.EmailPolicy != EmailNever && t.conv.Channel.AsksEmail():
-		h.State = StateCollectingEmail
 	}
 	return h
 }
@@ -308,6 +310,7 @@ func outcomeOf(h *Handoff) Outcome {
 		return OutcomeRequesting
 	case StateWaiting, StateWaitExpired, StateActive:
 		return OutcomeConnecting
+	case StateNone: // never stored
 	case StateClosed:
 		if h.Reason == ReasonTransferFailed {
 			return OutcomeTransferFailed

@@ -49,11 +49,11 @@ func setupDesk(t tester, kind string) *bundle {
 		s.Enabled = true
 		s.EmailPolicy = handoff.EmailNever
 	})
-	channel := handoff.ChannelWidget
 	if kind == messengerDesk {
-		channel = handoff.ChannelIntercom
+		b.conv = b.converseInMessenger("ref-1")
+	} else {
+		b.conv = b.converse(handoff.ChannelWidget)
 	}
-	b.conv = b.converse(channel)
 	return b
 }
 
@@ -119,6 +119,22 @@ func (b *bundle) converse(channel handoff.Channel) string {
 	return c.ID
 }
 
+// converseInMessenger is a User's first message in a session of the messenger.
+func (b *bundle) converseInMessenger(ref string) string {
+	b.t.Helper()
+	b.userWritesIn(ref, "Hello?", "")
+	c, err := b.store.ConversationByRef(b.ctx, b.desk.ID, ref)
+	require.NoError(b.t, err)
+	return c.ID
+}
+
+func (b *bundle) userWritesIn(ref, text, eventID string) {
+	b.t.Helper()
+	require.NoError(b.t, b.svc.FromDesk(b.ctx, b.desk, []handoff.DeskEvent{
+		{Kind: handoff.DeskUserWrote, Ref: ref, ID: eventID, Text: text, Language: "en"},
+	}))
+}
+
 // Use cases on b.conv that must succeed.
 
 func (b *bundle) conversation() handoff.Conversation {
@@ -169,7 +185,11 @@ func (b *bundle) deskSays(events ...handoff.DeskEvent) error {
 	for i := range events {
 		events[i].Ref = h.DeskRef
 	}
-	return b.svc.FromDesk(b.ctx, handoff.Connection{ID: h.ConnectionID}, events)
+	c, err := b.store.Connection(b.ctx, h.ConnectionID)
+	if err != nil {
+		c = handoff.Connection{ID: h.ConnectionID} // removed since
+	}
+	return b.svc.FromDesk(b.ctx, c, events)
 }
 
 func (b *bundle) operatorWrites(text string) {
@@ -187,11 +207,28 @@ func (b *bundle) operatorEnds() {
 // take gives the delivery at the head of the newest Handoff's lane.
 func (b *bundle) take(kind handoff.DeliveryKind) handoff.Delivery {
 	b.t.Helper()
-	d, ok, err := b.store.Head(b.ctx, handoff.LaneOf(b.newest().ID))
+	d, ok, err := b.store.Head(b.ctx, b.lane(b.newest()))
 	require.NoError(b.t, err)
 	require.True(b.t, ok, "nothing is to be delivered")
 	require.Equal(b.t, kind, d.Kind)
 	return d
+}
+
+// lane is where what belongs to a Handoff of b.conv goes.
+func (b *bundle) lane(h handoff.Handoff) string {
+	b.t.Helper()
+	if h.Mode == handoff.ModeDeskToDesk {
+		return handoff.MessengerLane(h.ConversationID)
+	}
+	return handoff.LaneOf(h.ID)
+}
+
+// laneNow is lane for callers that hold the store's mutex.
+func (b *bundle) laneNow(handoffID string) string {
+	if i := b.store.indexOfHandoff(handoffID); i >= 0 {
+		return b.lane(b.store.handoffs[i])
+	}
+	return handoff.LaneOf(handoffID)
 }
 
 func finishOf(d handoff.Delivery) handoff.FinishDelivery {
@@ -225,10 +262,10 @@ func (b *bundle) undelivered(handoffID string) []string {
 	list := []string{}
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
-	for _, d := range b.store.lane(handoff.LaneOf(handoffID)).rows {
+	for _, d := range b.store.lane(b.laneNow(handoffID)).rows {
 		switch {
 		case d.Status == handoff.DeliveryDead:
-		case d.Kind == handoff.DeliverMessage:
+		case d.Kind == handoff.DeliverMessage || d.Kind == handoff.DeliverSay:
 			list = append(list, fmt.Sprintf("%s %d", d.Kind, d.EventSeq))
 		default:
 			list = append(list, string(d.Kind))

@@ -61,12 +61,25 @@ func (t *turn) add(e Event) int64 {
 		e.HandoffID = t.handoff.ID
 	}
 	t.change.Events = append(t.change.Events, e)
+	if e.Kind == EventMessage {
+		t.noteAuthor(e.Author)
+	}
 	return e.Seq
 }
 
 // say appends a standard text in the User's language.
 func (t *turn) say(n Notice) {
-	t.add(Event{Kind: EventMessage, Author: AuthorSystem, Notice: n, Text: t.settings.Text(n, t.conv.Language)})
+	t.sayText(n, t.settings.Text(n, t.conv.Language), "")
+}
+
+// sayText appends a standard text, worded by the caller. In a desk's messenger the
+// Agent speaks it, unless a human does so there anyway.
+func (t *turn) sayText(n Notice, text, key string) {
+	if t.conv.InMessenger() && n.humans() {
+		return
+	}
+	t.add(Event{Kind: EventMessage, Author: AuthorSystem, Notice: n, Text: text, Key: key})
+	t.speak()
 }
 
 // setControl moves control and raises the epoch; from here on whatever was
@@ -80,20 +93,12 @@ func (t *turn) setControl(c Control) {
 	t.add(Event{Kind: EventControlChanged, Control: c, Epoch: t.conv.Epoch})
 }
 
-// open starts a Handoff in its first state.
-func (t *turn) open(h Handoff) {
+// open starts a Handoff with the input that begins it.
+func (t *turn) open(h Handoff, on Input) error {
 	t.handoff = &h
 	t.change.NewHandoff = true
 	t.conv.OpenHandoffID = h.ID
-	t.add(Event{Kind: EventHandoffChanged, State: h.State})
-	t.setControl(ControlHandoff)
-	switch h.State {
-	case StateCollectingEmail:
-		t.askEmail()
-	case StateRequesting:
-		t.openAtDesk()
-	case StateWaiting, StateWaitExpired, StateActive, StateClosed: // nothing starts there
-	}
+	return t.apply(on)
 }
 
 func (t *turn) askEmail() {
@@ -120,6 +125,9 @@ func (t *turn) apply(on Input) error {
 	t.touched = true
 	if rule.To != rule.From {
 		t.enter(rule)
+	}
+	if rule.From == StateNone {
+		t.setControl(ControlHandoff) // first: from here on the Agent is silent
 	}
 	for _, effect := range rule.Effects {
 		if err := t.perform(effect); err != nil {
@@ -155,14 +163,19 @@ func (t *turn) enter(rule Rule) {
 		h.ClosedAt = t.now
 		h.WaitingSince = time.Time{}
 		t.conv.OpenHandoffID = ""
-	case StateCollectingEmail, StateRequesting:
+	case StateNone, StateCollectingEmail, StateRequesting:
 	}
-	t.add(Event{Kind: EventHandoffChanged, State: h.State, Reason: h.Reason, OperatorName: h.Operator})
+	seq := t.add(Event{Kind: EventHandoffChanged, State: h.State, Reason: h.Reason, OperatorName: h.Operator})
+	if rule.To == StateActive && t.conv.InMessenger() {
+		t.conv.HumanSeq = seq
+	}
 }
 
 func (t *turn) perform(effect Effect) error {
 	h := t.handoff
 	switch effect {
+	case AskEmail:
+		t.askEmail()
 	case CheckEmail:
 		return t.checkEmail()
 	case OpenAtDesk:
@@ -173,7 +186,7 @@ func (t *turn) perform(effect Effect) error {
 		t.queue(Delivery{Kind: DeliverClose}, -1)
 	case DropUnsent:
 		h.DeskClosed = true
-		t.change.DropLane = LaneOf(h.ID)
+		t.dropUnsent()
 	case RelayToUser:
 		t.relayToUser()
 	case StartWait:
@@ -220,14 +233,31 @@ func (t *turn) arm(kind DeadlineKind, after Seconds) {
 	t.handoff.DeadlineAt = t.now.Add(after.Duration())
 }
 
-// queue adds a delivery to the lane of the Handoff.
+// dropUnsent takes back what the Handoff has still to deliver.
+func (t *turn) dropUnsent() {
+	t.change.Drop = &Drop{Lane: t.lane(), HandoffID: t.handoff.ID}
+}
+
+// lane is where the deliveries of the moment go.
+func (t *turn) lane() string {
+	if t.conv.InMessenger() {
+		return MessengerLane(t.conv.ID)
+	}
+	return LaneOf(t.handoff.ID)
+}
+
+// queue adds a delivery of the Handoff to its lane.
 func (t *turn) queue(d Delivery, eventIndex int) {
-	h := t.handoff
+	d.ConnectionID, d.HandoffID = t.handoff.ConnectionID, t.handoff.ID
+	t.enqueue(d, eventIndex)
+}
+
+// enqueue adds a delivery to the lane.
+func (t *turn) enqueue(d Delivery, eventIndex int) {
 	t.touched = true
 	d.ID = NewID(DeliveryPrefix)
-	d.Lane = LaneOf(h.ID)
-	d.AgentID, d.ConnectionID = h.AgentID, h.ConnectionID
-	d.ConversationID, d.HandoffID = h.ConversationID, h.ID
+	d.Lane = t.lane()
+	d.AgentID, d.ConversationID = t.conv.AgentID, t.conv.ID
 	d.Status = DeliveryPending
 	d.CreatedAt = t.now
 	t.change.Deliveries = append(t.change.Deliveries, QueuedDelivery{Delivery: d, EventIndex: eventIndex})
@@ -244,7 +274,8 @@ func (t *turn) openAtDesk() {
 }
 
 func (t *turn) sendToDesk() {
-	if t.handoff.DeskReadsLog || t.appended < 0 {
+	// In a desk's messenger the message is there already.
+	if t.handoff.DeskReadsLog || t.conv.InMessenger() || t.appended < 0 {
 		return
 	}
 	t.queue(Delivery{Kind: DeliverMessage}, t.appended)
@@ -300,19 +331,22 @@ func (t *turn) operatorWrote(m *DeskEvent, key string) error {
 	return t.apply(OperatorWrote)
 }
 
-// relayToUser appends the Operator's message. A text beyond the limit of one
-// message becomes several, in one commit, so that nothing is lost or cut off.
+// relayToUser appends the Operator's message.
 func (t *turn) relayToUser() {
-	m := &t.message
+	t.addFromDesk(&t.message, Event{Author: AuthorOperator, Key: t.key, OperatorName: t.handoff.Operator})
+}
+
+// addFromDesk appends a message that the desk told us. A text beyond the limit of
+// one message becomes several, in one commit, so that nothing is lost or cut off.
+func (t *turn) addFromDesk(m *DeskEvent, e Event) {
+	e.Kind = EventMessage
 	parts := SplitText(m.Text, MaxTextRunes)
 	for i, part := range parts {
-		e := Event{Kind: EventMessage, Author: AuthorOperator, Text: part, OperatorName: t.handoff.Operator}
-		if i == 0 {
-			e.Key = t.key
-		}
+		e.Text = part
 		if i == len(parts)-1 {
 			e.Attachments = m.Attachments
 		}
 		t.add(e)
+		e.Key = "" // of the first part alone
 	}
 }

@@ -98,9 +98,9 @@ type work struct {
 	kind   string // of the desk, for metrics
 	policy handoff.RetryPolicy
 
-	h          handoff.Handoff
+	h          handoff.Handoff     // but with SAY
 	connection *handoff.Connection // nil = it was removed
-	message    handoff.Event       // with MESSAGE
+	message    handoff.Event       // with MESSAGE and SAY
 
 	next *handoff.Delivery // of the lane, where finishing this one told it
 }
@@ -137,6 +137,8 @@ func (w *work) deliver(ctx context.Context) (verdict, error) {
 		return w.send(ctx, attempt, target)
 	case handoff.DeliverClose:
 		return w.close(ctx, attempt, target)
+	case handoff.DeliverSay:
+		return w.say(ctx, attempt, target)
 	}
 	return w.drop(ctx)
 }
@@ -148,17 +150,17 @@ func (w *work) read(ctx context.Context) error {
 		group                           sync.WaitGroup
 		noHandoff, noConnection, noText error
 	)
-	group.Go(func() {
-		w.h, noHandoff = w.Store.Handoff(ctx, w.d.HandoffID)
-		w.kind = w.h.DeskKind
-	})
-	if w.d.Kind == handoff.DeliverMessage {
+	if w.d.Kind != handoff.DeliverSay {
+		group.Go(func() { w.h, noHandoff = w.Store.Handoff(ctx, w.d.HandoffID) })
+	}
+	if w.d.Kind == handoff.DeliverMessage || w.d.Kind == handoff.DeliverSay {
 		group.Go(func() { w.message, noText = w.Store.Event(ctx, w.d.ConversationID, w.d.EventSeq) })
 	}
 	connection, noConnection := w.Store.Connection(ctx, w.d.ConnectionID)
 	group.Wait()
+	w.kind = w.h.DeskKind
 	if noConnection == nil {
-		w.connection = &connection
+		w.connection, w.kind = &connection, connection.Kind
 	} else if fault.Is(noConnection, fault.NotFound) {
 		noConnection = nil
 	}
@@ -168,6 +170,9 @@ func (w *work) read(ctx context.Context) error {
 // withoutDesk ends a delivery whose connection was removed: nobody is left to tell.
 // A request that was not yet accepted has failed by that.
 func (w *work) withoutDesk(ctx context.Context) (verdict, error) {
+	if w.d.Kind == handoff.DeliverSay {
+		return w.notSaid(ctx, "dropped", w.finish())
+	}
 	if w.d.Kind != handoff.DeliverOpen || !w.h.Open() {
 		return w.drop(ctx)
 	}
@@ -184,7 +189,7 @@ func (w *work) open(ctx, attempt context.Context, target desk.Desk, description 
 		w.count("dropped")
 		record, cancel := afterwards(ctx)
 		defer cancel()
-		return release, w.Store.DropLane(record, w.d.Lane, w.lease.Owner)
+		return goOn, w.Store.DropDeliveries(record, handoff.Drop{Lane: w.d.Lane, HandoffID: w.h.ID}, w.lease.Owner)
 	case !w.h.Open():
 		return w.drop(ctx) // perhaps opened; "close" follows in the lane
 	case !w.h.AcceptedAt.IsZero():
@@ -372,6 +377,11 @@ func (w *work) record(ctx context.Context, err error) (verdict, error) {
 			return goOn, w.Business.MessageNotDelivered(ctx, w.d, finish)
 		}
 		return goOn, w.Business.DeskLost(ctx, w.d, finish)
+	case handoff.DeliverSay:
+		w.warn(ctx, "the user of a desk's messenger was not told", f)
+		failed.Status = handoff.DeliveryDead
+		finish.Dead = &failed
+		return w.notSaid(ctx, "dead", finish)
 	case handoff.DeliverClose:
 	}
 	w.warn(ctx, "the desk was not told of the end", f)

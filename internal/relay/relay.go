@@ -22,6 +22,7 @@ type Business interface {
 	DeskHasEnded(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
 	MessageNotDelivered(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
 	FromDesk(ctx context.Context, c handoff.Connection, events []handoff.DeskEvent) error
+	NotSaid(ctx context.Context, d handoff.Delivery, f handoff.FinishDelivery) error
 	FireDeadline(ctx context.Context, due handoff.Handoff) error
 	Recheck(ctx context.Context, limit int) error
 }

@@ -236,6 +236,7 @@ const queuedAlready = `ON CONFLICT (key) DO UPDATE SET last_seq = lanes.last_seq
 var (
 	conversationChanging = []string{
 		"user_id", "anonymous_id", "user_name", "email", "phone", "language", "custom_fields", "control", "epoch", "open_handoff_id",
+		"unanswered_since", "human_seq",
 	}
 	handoffChanging = []string{
 		"deadline_at", "deadline_kind", "state", "reason", "desk_ref", "desk_begun", "email", "email_tries", "held_seqs", "operator", "claimed_by",
@@ -291,10 +292,10 @@ func (p *plan) applyFinish(tx *gorm.DB) error {
 }
 
 func (p *plan) applyDrop(tx *gorm.DB) error {
-	if p.dropLane == "" {
+	if p.drop == nil {
 		return nil
 	}
-	return emptyLane(tx, p.dropLane)
+	return dropDeliveries(tx, p.drop, instant(p.now), p.forUpdate)
 }
 
 func (p *plan) applyHandoff(tx *gorm.DB) error {

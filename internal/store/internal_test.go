@@ -274,12 +274,39 @@ func TestEmptyingALaneMovesDoneSeq(t *testing.T) {
 		if _, err := exec(tx, `INSERT INTO lanes (key, last_seq, done_seq, ready_at, lease_owner) VALUES ('l', 5, 2, 1, 'o')`); err != nil {
 			return err
 		}
-		return emptyLane(tx, "l")
+		return dropDeliveries(tx, &handoff.Drop{Lane: "l", HandoffID: "h"}, instant{}, s.dialect.forUpdate)
 	}))
 	var l laneRow
 	require.NoError(t, s.read(t.Context()).Where("key = ?", "l").Take(&l).Error)
 	require.Equal(t, []int64{5, 5}, []int64{l.LastSeq, l.DoneSeq})
 	require.Equal(t, "o", *l.LeaseOwner)
+}
+
+// And where something is left in the lane, last_seq does.
+func TestDroppingAPartOfALaneRaisesLastSeq(t *testing.T) {
+	t.Parallel()
+	s := openFile(t)
+	require.NoError(t, s.write(t.Context(), func(tx *gorm.DB) error {
+		if _, err := exec(tx, `INSERT INTO lanes (key, last_seq, done_seq, ready_at, lease_owner) VALUES ('l', 5, 2, 1, 'o')`); err != nil {
+			return err
+		}
+		for _, d := range []deliveryRow{
+			{Lane: "l", LaneSeq: 4, ID: "1", HandoffID: "h", Kind: "OPEN", Status: "PENDING", CreatedAt: instant(time.Now())},
+			{Lane: "l", LaneSeq: 5, ID: "2", HandoffID: "h", Kind: "SAY", Status: "PENDING", CreatedAt: instant(time.Now())},
+		} {
+			if _, err := exec(tx, insertDelivery, valuesOf(&d)...); err != nil {
+				return err
+			}
+		}
+		return dropDeliveries(tx, &handoff.Drop{Lane: "l", HandoffID: "h"}, instant{}, s.dialect.forUpdate)
+	}))
+	var l laneRow
+	require.NoError(t, s.read(t.Context()).Where("key = ?", "l").Take(&l).Error)
+	require.Equal(t, []int64{6, 2}, []int64{l.LastSeq, l.DoneSeq})
+	d, more, err := s.Head(t.Context(), "l")
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Equal(t, "2", d.ID)
 }
 
 func TestAFullDiskIsNoFaultOfTheCaller(t *testing.T) {

@@ -187,14 +187,10 @@ func (s *Store) ReleaseLane(ctx context.Context, lane, owner string, now time.Ti
 	return err
 }
 
-// DropLane implements [handoff.DeliveryStore]: dead letters stay. Conflict when the
-// lease was lost.
-func (s *Store) DropLane(ctx context.Context, lane, owner string) error {
-	return s.underLease(ctx, lane, owner, func(tx *gorm.DB, l *laneRow) error {
-		l.release(instant{})
-		l.DoneSeq = l.LastSeq
-		return removeLive(tx, lane)
-	})
+// DropDeliveries implements [handoff.DeliveryStore]: dead letters stay. Conflict when
+// the lease was lost.
+func (s *Store) DropDeliveries(ctx context.Context, d handoff.Drop, owner string) error {
+	return s.underLease(ctx, d.Lane, owner, func(tx *gorm.DB, _ *laneRow) error { return removeLive(tx, &d) })
 }
 
 // underLease runs fn while the lane is locked and the owner's, and writes the lane
@@ -232,17 +228,40 @@ func lockLane(tx *gorm.DB, key, forUpdate string) (laneRow, error) {
 	return l, missing(err, "lane")
 }
 
-// emptyLane removes what is not dead, also what is under way: the lease stays, and
-// its worker finds the lane empty.
-func emptyLane(tx *gorm.DB, key string) error {
-	if _, err := exec(tx, `UPDATE lanes SET done_seq = last_seq,
-		ready_at = CASE WHEN lease_owner IS NULL THEN NULL ELSE ready_at END WHERE key = $1`, key); err != nil {
+// dropDeliveries removes what a Handoff has still to deliver, also what is under
+// way: the lease stays, and its worker finds it gone. A lane that is empty then is
+// ready no more; else what is left does not wait for a retry of what is gone. The
+// lane is locked before it is looked at, so that nothing can be replayed in it
+// meanwhile; nothing else is queued, since that needs the lock of the Conversation,
+// which the caller has.
+func dropDeliveries(tx *gorm.DB, d *handoff.Drop, now instant, forUpdate string) error {
+	l, err := lockLane(tx, d.Lane, forUpdate)
+	if fault.Is(err, fault.NotFound) {
+		return nil // nothing was ever queued there
+	}
+	if err != nil {
 		return err
 	}
-	return removeLive(tx, key)
+	if err := removeLive(tx, d); err != nil {
+		return err
+	}
+	_, more, err := head(tx, d.Lane)
+	if err != nil {
+		return err
+	}
+	if more {
+		l.LastSeq++ // see the package comment
+	} else {
+		l.DoneSeq, now = l.LastSeq, instant{}
+	}
+	if l.LeaseOwner == nil {
+		l.ReadyAt = now
+	}
+	_, err = exec(tx, `UPDATE lanes SET last_seq = $2, done_seq = $3, ready_at = $4 WHERE key = $1`, d.Lane, l.LastSeq, l.DoneSeq, l.ReadyAt)
+	return err
 }
 
-func removeLive(tx *gorm.DB, lane string) error {
-	_, err := exec(tx, `DELETE FROM deliveries WHERE lane = $1 AND `+isLive, lane)
+func removeLive(tx *gorm.DB, d *handoff.Drop) error {
+	_, err := exec(tx, `DELETE FROM deliveries WHERE lane = $1 AND handoff_id = $2 AND kind <> 'SAY' AND `+isLive, d.Lane, d.HandoffID)
 	return err
 }

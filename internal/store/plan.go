@@ -24,7 +24,9 @@ type plan struct {
 	lanes     []laneEntries
 	lease     *handoff.Lease // for the only lane
 	leased    *leased        // set when it was granted
-	dropLane  string
+	drop      *handoff.Drop
+	now       time.Time
+	forUpdate string // of the dialect
 	finish    *handoff.FinishDelivery
 	once      *onceRow
 }
@@ -44,7 +46,11 @@ func (s *Store) plan(snap handoff.Snapshot, key string, decide handoff.Decide) (
 	if err != nil || change == nil {
 		return nil, err
 	}
-	p := &plan{key: key, before: snap, after: snap, dropLane: change.DropLane}
+	p := &plan{key: key, before: snap, after: snap, now: s.now(), forUpdate: s.dialect.forUpdate}
+	if change.Drop != nil {
+		drop := *change.Drop
+		p.drop = &drop
+	}
 	if err := p.setConversation(change); err != nil {
 		return nil, err
 	}
@@ -57,7 +63,7 @@ func (s *Store) plan(snap handoff.Snapshot, key string, decide handoff.Decide) (
 	if err := s.setDeliveries(p, change.Deliveries); err != nil {
 		return nil, err
 	}
-	if change.Lease != nil && len(p.lanes) == 1 && change.Finish == nil && change.DropLane == "" {
+	if change.Lease != nil && len(p.lanes) == 1 && change.Finish == nil && change.Drop == nil {
 		lease := *change.Lease
 		p.lease = &lease
 	}
@@ -83,7 +89,8 @@ func (p *plan) setConversation(change *handoff.Change) error {
 	}
 	c.LastSeq = old.LastSeq + int64(len(change.Events))
 	c.Version = old.Version + 1
-	if c.ID != old.ID || c.AgentID != old.AgentID || c.Channel != old.Channel || !c.CreatedAt.Equal(old.CreatedAt) {
+	if c.ID != old.ID || c.AgentID != old.AgentID || c.Channel != old.Channel || !c.CreatedAt.Equal(old.CreatedAt) ||
+		c.ConnectionID != old.ConnectionID || c.DeskRef != old.DeskRef {
 		return badChange("a fixed field of conversation %s differs", old.ID)
 	}
 	p.after.Conversation = c
@@ -199,7 +206,7 @@ func (p *plan) queue(row deliveryRow) {
 // ordinary reports whether the plan has the shape of the traffic, which a batch can commit.
 func (p *plan) ordinary() bool {
 	return !p.rewritesConversation && !p.newHandoff && (p.handoff == nil || !p.rewritesHandoff) &&
-		p.dropLane == "" && p.finish == nil && p.once == nil
+		p.drop == nil && p.finish == nil && p.once == nil
 }
 
 // committed is the answer for a plan that was committed.

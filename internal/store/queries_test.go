@@ -30,13 +30,17 @@ func TestQueriesDoNotWalkTheHistory(t *testing.T) {
 	}
 	ignore := func(...any) {}
 	for name, run := range map[string]func(){
-		"agents":                 func() { ignore(s.Agents(ctx, of("agents"))) },
-		"key":                    func() { ignore(s.FindAgentKey(ctx, "x")) },
-		"keys":                   func() { ignore(s.Keys(ctx, "x")) },
-		"connections":            func() { ignore(s.Connections(ctx, "x")) },
-		"connection by token":    func() { ignore(s.ConnectionByToken(ctx, "x")) },
-		"conversation":           func() { ignore(s.Conversation(ctx, "x")) },
-		"conversations":          func() { ignore(s.Conversations(ctx, "x", of("conversations"))) },
+		"agents":              func() { ignore(s.Agents(ctx, of("agents"))) },
+		"key":                 func() { ignore(s.FindAgentKey(ctx, "x")) },
+		"keys":                func() { ignore(s.Keys(ctx, "x")) },
+		"connections":         func() { ignore(s.Connections(ctx, "x")) },
+		"connection by token": func() { ignore(s.ConnectionByToken(ctx, "x")) },
+		"conversation":        func() { ignore(s.Conversation(ctx, "x")) },
+		"conversations":       func() { ignore(s.Conversations(ctx, handoff.ConversationFilter{AgentID: "x"}, of("conversations"))) },
+		"conversation by ref": func() { ignore(s.ConversationByRef(ctx, "x", "y")) },
+		"awaiting": func() {
+			ignore(s.Conversations(ctx, handoff.ConversationFilter{AgentID: "x", AwaitsAgent: true}, of("awaiting")))
+		},
 		"snapshot":               func() { ignore(readSnapshot(s.read(ctx), "x", "k")) },
 		"events":                 func() { ignore(s.Events(ctx, "x", 5, 10)) },
 		"event":                  func() { ignore(s.Event(ctx, "x", 5)) },

@@ -15,9 +15,9 @@ type Bus interface {
 	Subscribe(receive func(Hint)) (cancel func())
 }
 
-// Hint says that something has happened. It is one of three:
-// a Conversation's log has reached Seq, a Handoff of an Agent has reached Version,
-// or somebody gave a Signal.
+// Hint says that something has happened. It is one of four: a Conversation's log has
+// reached Seq, a Handoff of an Agent has reached Version, a Conversation that awaits
+// its Agent has, or somebody gave a Signal.
 type Hint struct {
 	ConversationID string
 	Seq            int64
@@ -41,8 +41,12 @@ func (h *Hub) hinted(hint Hint) {
 	case hint.Signal != nil:
 		h.signal(hint.Signal)
 	case hint.HandoffID != "":
-		if b := h.boards.get(hint.AgentID); b != nil {
+		if b := h.handoffs.boards.get(hint.AgentID); b != nil {
 			b.announced(hint.HandoffID, hint.Version)
+		}
+	case hint.AgentID != "":
+		if b := h.awaiting.boards.get(hint.AgentID); b != nil {
+			b.announced(hint.ConversationID, hint.Version)
 		}
 	default:
 		if t := h.topics.get(hint.ConversationID); t != nil {

@@ -169,7 +169,7 @@ func TestHandoffHintsAreBounded(t *testing.T) {
 			<-stuck
 			return errors.New("down")
 		})
-		b := h.boards.get("agent")
+		b := h.handoffs.boards.get("agent")
 		for i := range 3 * maxPending {
 			h.hinted(Hint{AgentID: "agent", HandoffID: string(rune(0x4e00 + i)), Version: 1})
 		}

@@ -339,11 +339,11 @@ func TestNobodyIsForgotten(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, []string{"conv"}, h.topics.keys(nil))
-		require.Equal(t, []string{"agent"}, h.boards.keys(nil))
+		require.Equal(t, []string{"agent"}, h.handoffs.boards.keys(nil))
 		cancel()
 		synctest.Wait()
 		require.Empty(t, h.topics.keys(nil))
-		require.Empty(t, h.boards.keys(nil))
+		require.Empty(t, h.handoffs.boards.keys(nil))
 	})
 }
 
@@ -360,7 +360,7 @@ func TestFirstReadFails(t *testing.T) {
 	_, err = SubscribeHandoffs(t.Context(), h, "agent", asIs[*HandoffUpdate](nil))
 	require.ErrorIs(t, err, down)
 	require.Empty(t, h.topics.keys(nil))
-	b := h.boards.get("agent")
+	b := h.handoffs.boards.get("agent")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	require.Len(t, b.consoles, 1)

@@ -23,6 +23,7 @@ type fakeLog struct {
 	after    func(call string)
 	logs     map[string][]handoff.Event
 	handoffs map[string]handoff.Handoff
+	dialogs  map[string]handoff.Conversation
 	calls    map[string]int
 	reading  int
 	mostBusy int // the most reads that were under way at once
@@ -51,6 +52,7 @@ func newFakeLog() *fakeLog {
 	return &fakeLog{
 		logs:     make(map[string][]handoff.Event),
 		handoffs: make(map[string]handoff.Handoff),
+		dialogs:  make(map[string]handoff.Conversation),
 		calls:    make(map[string]int),
 	}
 }
@@ -137,6 +139,70 @@ func (l *fakeLog) Handoffs(ctx context.Context, f handoff.HandoffFilter, p hando
 		list.Cursors = append(list.Cursors, h.ID)
 	}
 	return list, nil
+}
+
+func (l *fakeLog) Conversation(ctx context.Context, id string) (handoff.Conversation, error) {
+	end, err := l.begin(ctx, "Conversation")
+	defer end()
+	if err != nil {
+		return handoff.Conversation{}, err
+	}
+	return l.dialogs[id], nil
+}
+
+func (l *fakeLog) Conversations(ctx context.Context, f handoff.ConversationFilter, p handoff.Page) (handoff.List[handoff.Conversation], error) {
+	end, err := l.begin(ctx, "Conversations")
+	defer end()
+	var list handoff.List[handoff.Conversation]
+	if err != nil {
+		return list, err
+	}
+	for _, c := range l.dialogs {
+		if f.AwaitsAgent && c.AwaitsAgent() && c.AgentID == f.AgentID && c.ID > p.After {
+			list.Items = append(list.Items, c)
+		}
+	}
+	slices.SortFunc(list.Items, func(a, b handoff.Conversation) int { return cmp.Compare(a.ID, b.ID) })
+	list.HasNext = len(list.Items) > p.First
+	list.Items = list.Items[:min(len(list.Items), p.First)]
+	for _, c := range list.Items {
+		list.Cursors = append(list.Cursors, c.ID)
+	}
+	return list, nil
+}
+
+func (l *fakeLog) AwaitingConversations(ctx context.Context, agentIDs []string, since time.Time, afterID string, limit int) ([]handoff.Conversation, error) {
+	end, err := l.begin(ctx, "AwaitingConversations")
+	defer end()
+	if err != nil {
+		return nil, err
+	}
+	order := func(a handoff.Conversation, at time.Time, id string) int {
+		return cmp.Or(a.UpdatedAt.Compare(at), cmp.Compare(a.ID, id))
+	}
+	var list []handoff.Conversation
+	for _, c := range l.dialogs {
+		if c.AwaitsAgent() && slices.Contains(agentIDs, c.AgentID) && order(c, since, afterID) > 0 {
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b handoff.Conversation) int { return order(a, b.UpdatedAt, b.ID) })
+	return list[:min(len(list), limit)], nil
+}
+
+// turnTo writes the next version of a Conversation, whose User awaits the Agent or
+// does not, and gives it.
+func (l *fakeLog) turnTo(id string, awaits bool) handoff.Conversation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.dialogs[id]
+	c.ID, c.AgentID, c.Control, c.UpdatedAt, c.UnansweredSince = id, "agent", handoff.ControlAgent, time.Now(), time.Time{}
+	if awaits {
+		c.UnansweredSince = c.UpdatedAt
+	}
+	c.Version++
+	l.dialogs[id] = c
+	return c
 }
 
 // sharedLog is a fakeLog of a database that other replicas write to, too.
@@ -289,9 +355,9 @@ func line(u *HandoffUpdate) string {
 	case u.InitialDone:
 		return "done"
 	case u.Initial:
-		return fmt.Sprintf("initial %s %d", u.Handoff.ID, u.Handoff.Version)
+		return fmt.Sprintf("initial %s %d", u.Item.ID, u.Item.Version)
 	}
-	return fmt.Sprintf("%s %d", u.Handoff.ID, u.Handoff.Version)
+	return fmt.Sprintf("%s %d", u.Item.ID, u.Item.Version)
 }
 
 // next receives one update.

@@ -180,7 +180,7 @@ func TestConsoleTooFarBehind(t *testing.T) {
 		require.Equal(t, []string{"0 1", "1 1"}, lines(t, updates, 2))
 		wantClosed(t, updates)
 		e.resync(t)
-		require.Empty(t, h.boards.keys(nil))
+		require.Empty(t, h.handoffs.boards.keys(nil))
 	})
 }
 
@@ -390,10 +390,10 @@ func TestConsolesUnderStress(t *testing.T) {
 						if u.InitialDone {
 							continue
 						}
-						if u.Handoff.Version < p[u.Handoff.ID] {
-							t.Errorf("%s went back from %d to %d", u.Handoff.ID, p[u.Handoff.ID], u.Handoff.Version)
+						if u.Item.Version < p[u.Item.ID] {
+							t.Errorf("%s went back from %d to %d", u.Item.ID, p[u.Item.ID], u.Item.Version)
 						}
-						p[u.Handoff.ID] = u.Handoff.Version
+						p[u.Item.ID] = u.Item.Version
 						time.Sleep(time.Duration(r.IntN(1+c*5)) * time.Millisecond)
 					}
 					leave()

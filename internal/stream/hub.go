@@ -20,6 +20,13 @@ type LogReader interface {
 	Handoff(ctx context.Context, id string) (handoff.Handoff, error)
 	// Handoffs lists Handoffs page by page.
 	Handoffs(ctx context.Context, f handoff.HandoffFilter, p handoff.Page) (handoff.List[handoff.Handoff], error)
+	// Conversation reads one Conversation.
+	Conversation(ctx context.Context, id string) (handoff.Conversation, error)
+	// Conversations lists Conversations page by page.
+	Conversations(ctx context.Context, f handoff.ConversationFilter, p handoff.Page) (handoff.List[handoff.Conversation], error)
+	// AwaitingConversations lists the Conversations that await these Agents in a desk's
+	// messenger, with (UpdatedAt, ID) > (since, afterID), in that order, at most limit.
+	AwaitingConversations(ctx context.Context, agentIDs []string, since time.Time, afterID string, limit int) ([]handoff.Conversation, error)
 }
 
 // ChangedHandoffs is what a [LogReader] offers besides where other replicas
@@ -69,6 +76,7 @@ type Kind string
 const (
 	KindConversation Kind = "conversation"
 	KindHandoffs     Kind = "handoffs"
+	KindAwaiting     Kind = "awaiting"
 )
 
 // Cause says why the log was read for a Conversation's subscribers.
@@ -101,8 +109,9 @@ type Hub struct {
 	buffer   int
 	metrics  Metrics
 
-	topics registry[topic] // by Conversation
-	boards registry[board] // by Agent
+	topics   registry[topic] // by Conversation
+	handoffs list[handoff.Handoff]
+	awaiting list[handoff.Conversation]
 
 	reads chan struct{} // holds one token per read of the database under way
 
@@ -137,7 +146,8 @@ func New(o Options) *Hub {
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.topics.init()
-	h.boards.init()
+	h.listHandoffs()
+	h.listAwaiting()
 	h.leave = h.bus.Subscribe(h.hinted)
 	h.running.Go(h.poll)
 	return h
@@ -171,7 +181,8 @@ func (h *Hub) Stop(ctx context.Context) error {
 		h.cancel()
 		h.leave()
 		h.topics.each(func(t *topic) { t.end(errStopping) })
-		h.boards.each(func(b *board) { b.end(errStopping) })
+		h.handoffs.boards.each(func(b *board[handoff.Handoff]) { b.end(errStopping) })
+		h.awaiting.boards.each(func(b *board[handoff.Conversation]) { b.end(errStopping) })
 	}
 	ended := make(chan struct{})
 	go func() {

@@ -1,54 +1,56 @@
 package stream
 
-import "handoff/internal/handoff"
-
-// maxPending bounds for how many Handoffs a console may be behind. Past it
-// starting anew is cheaper for everybody.
+// maxPending bounds for how many items a console may be behind. Past it starting
+// anew is cheaper for everybody.
 const maxPending = 4096
 
-// pending holds what a console must still be told: the newest state of each
-// Handoff, in the order in which they began to wait.
-type pending struct {
-	newest map[string]*HandoffUpdate
-	order  []string // may name Handoffs that no longer wait
+// pending holds what a console must still be told: the newest state of each item,
+// in the order in which they began to wait.
+type pending[I any] struct {
+	newest map[string]waiting[I]
+	order  []string // may name items that no longer wait
 	lost   bool     // there were too many
 }
 
-// put adds a state in the place of an older one of the same Handoff.
-func (p *pending) put(u *HandoffUpdate) {
+type waiting[I any] struct {
+	version int64
+	update  *ItemUpdate[I]
+}
+
+// put adds a state in the place of an older one of the same item.
+func (p *pending[I]) put(id string, version int64, u *ItemUpdate[I]) {
 	if p.lost {
 		return
 	}
-	id := u.Handoff.ID
 	if _, waits := p.newest[id]; !waits {
 		if len(p.newest) == maxPending {
-			*p = pending{lost: true}
+			*p = pending[I]{lost: true}
 			return
 		}
 		if p.newest == nil {
-			p.newest = make(map[string]*HandoffUpdate)
+			p.newest = make(map[string]waiting[I])
 		}
 		p.order = append(p.order, id)
 	}
-	p.newest[id] = u
+	p.newest[id] = waiting[I]{version, u}
 }
 
-// settle drops what waits for this Handoff, unless it is newer.
-func (p *pending) settle(h *handoff.Handoff) {
-	if u := p.newest[h.ID]; u != nil && u.Handoff.Version <= h.Version {
-		delete(p.newest, h.ID)
+// settle drops what waits for this item, unless it is newer.
+func (p *pending[I]) settle(id string, version int64) {
+	if w, waits := p.newest[id]; waits && w.version <= version {
+		delete(p.newest, id)
 	}
 }
 
 // take removes the next state; nil = none waits.
-func (p *pending) take() *HandoffUpdate {
+func (p *pending[I]) take() *ItemUpdate[I] {
 	for i, id := range p.order {
-		if u := p.newest[id]; u != nil {
+		if w, waits := p.newest[id]; waits {
 			delete(p.newest, id)
 			p.order = p.order[i+1:]
-			return u
+			return w.update
 		}
 	}
-	*p = pending{lost: p.lost}
+	*p = pending[I]{lost: p.lost}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"handoff/internal/handoff"
 )
 
 const (
@@ -21,7 +19,7 @@ const (
 func (h *Hub) poll() {
 	ticker := time.NewTicker(h.interval)
 	defer ticker.Stop()
-	lastVisit := h.now()
+	handoffs, awaiting := h.now(), h.now() // the last visits
 	for {
 		select {
 		case <-h.ctx.Done():
@@ -29,8 +27,12 @@ func (h *Hub) poll() {
 		case <-ticker.C:
 		}
 		h.pollConversations()
-		if visit := h.now(); h.pollHandoffs(lastVisit.Add(-pollOverlap)) {
-			lastVisit = visit
+		visit := h.now()
+		if h.handoffs.poll(handoffs.Add(-pollOverlap)) {
+			handoffs = visit
+		}
+		if h.awaiting.poll(awaiting.Add(-pollOverlap)) {
+			awaiting = visit
 		}
 	}
 }
@@ -51,43 +53,6 @@ func (h *Hub) pollConversations() {
 				t.announced(seq)
 			}
 		}
-	}
-}
-
-// pollHandoffs shows the consoles what other replicas have changed; false = it
-// could not look everywhere.
-func (h *Hub) pollHandoffs(since time.Time) bool {
-	changed, ok := h.log.(ChangedHandoffs)
-	if !ok {
-		return true
-	}
-	for agentIDs := range slices.Chunk(h.boards.keys(nil), pollBatch) {
-		if err := h.pollAgents(changed, agentIDs, since); err != nil {
-			h.pollFailed(err)
-			return false
-		}
-	}
-	return true
-}
-
-func (h *Hub) pollAgents(changed ChangedHandoffs, agentIDs []string, since time.Time) error {
-	for afterID := ""; ; {
-		list, err := read(h.ctx, h, func(ctx context.Context) ([]handoff.Handoff, error) {
-			return changed.HandoffsChangedSince(ctx, agentIDs, since, afterID, pollBatch)
-		})
-		if err != nil {
-			return err
-		}
-		for i := range list {
-			if b := h.boards.get(list[i].AgentID); b != nil {
-				b.polled(list[i])
-			}
-		}
-		if len(list) < pollBatch {
-			return nil
-		}
-		last := &list[len(list)-1]
-		since, afterID = last.UpdatedAt, last.ID
 	}
 }
 

@@ -53,7 +53,7 @@ func TestStop(t *testing.T) {
 		require.True(t, fault.Is(err, Resync))
 		require.NoError(t, h.Stop(t.Context()))
 		require.Empty(t, h.topics.keys(nil))
-		require.Empty(t, h.boards.keys(nil))
+		require.Empty(t, h.handoffs.boards.keys(nil))
 	})
 }
 

@@ -84,13 +84,22 @@ CREATE TABLE conversations (
     open_handoff_id text COLLATE "C",
     last_seq        bigint NOT NULL CHECK (last_seq >= 0),
     version         bigint NOT NULL,
+    connection_id   text COLLATE "C" NOT NULL, -- of a desk's messenger; '' = the User is elsewhere
+    desk_ref        text COLLATE "C" NOT NULL,
+    unanswered_since timestamptz,
+    human_seq       bigint NOT NULL,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
+    CONSTRAINT conversations_messenger CHECK ((connection_id = '') = (desk_ref = '') AND (unanswered_since IS NULL OR connection_id <> '')),
     -- Exactly one speaker: the desk speaks while a Handoff is open, else the Agent.
     CONSTRAINT conversations_control CHECK (control IN ('AGENT', 'HANDOFF') AND (control = 'HANDOFF') = (open_handoff_id IS NOT NULL))
 ) WITH (fillfactor = 80);
 -- The list of an Agent's conversations, newest first.
 CREATE INDEX conversations_newest ON conversations (agent_id, created_at, id);
+-- The session of a desk's messenger, and what awaits an answer there: few rows, and
+-- only conversations in a messenger ever enter or leave these indexes.
+CREATE UNIQUE INDEX conversations_ref ON conversations (connection_id, desk_ref) WHERE connection_id <> '';
+CREATE INDEX conversations_unanswered ON conversations (agent_id, unanswered_since, id) WHERE unanswered_since IS NOT NULL;
 
 -- The log. Rows are only ever inserted, by the statement that raises
 -- conversations.last_seq, so a foreign key could only repeat what that statement

@@ -75,11 +75,18 @@ CREATE TABLE conversations (
     open_handoff_id TEXT,
     last_seq        INTEGER NOT NULL CHECK (last_seq >= 0),
     version         INTEGER NOT NULL,
+    connection_id   TEXT    NOT NULL,
+    desk_ref        TEXT    NOT NULL,
+    unanswered_since INTEGER,
+    human_seq       INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
+    CONSTRAINT conversations_messenger CHECK ((connection_id = '') = (desk_ref = '') AND (unanswered_since IS NULL OR connection_id <> '')),
     CONSTRAINT conversations_control CHECK (control IN ('AGENT', 'HANDOFF') AND (control = 'HANDOFF') = (open_handoff_id IS NOT NULL))
 ) STRICT;
 CREATE INDEX conversations_newest ON conversations (agent_id, created_at, id);
+CREATE UNIQUE INDEX conversations_ref ON conversations (connection_id, desk_ref) WHERE connection_id <> '';
+CREATE INDEX conversations_unanswered ON conversations (agent_id, unanswered_since, id) WHERE unanswered_since IS NOT NULL;
 
 CREATE TABLE events (
     conversation_id TEXT    NOT NULL,

@@ -65,7 +65,7 @@ var conversationTests = map[string]func(*testing.T, *world){
 			want = slices.Insert(want, 0, made.ID)
 		}
 		require.Equal(t, want, idsOf(pages(w, func(p handoff.Page) (handoff.List[handoff.Conversation], error) {
-			return w.Conversations(w.ctx, a.ID, p)
+			return w.Conversations(w.ctx, handoff.ConversationFilter{AgentID: a.ID}, p)
 		}), conversationID))
 	},
 	"a long log is read in pages": func(t *testing.T, w *world) {

@@ -229,7 +229,7 @@ var laneTests = map[string]func(*testing.T, *world){
 		require.NoError(t, err)
 		require.False(t, more)
 		requireFault(t, w.PostponeDelivery(w.ctx, f, start, d), fault.Conflict, "")
-		requireFault(t, w.DropLane(w.ctx, s.lane, dead.Owner), fault.Conflict, "")
+		requireFault(t, w.DropDeliveries(w.ctx, *s.drop(), dead.Owner), fault.Conflict, "")
 		require.NoError(t, w.ReleaseLane(w.ctx, s.lane, dead.Owner, start))
 		_, err = w.Change(w.ctx, s.conversation.ID, "", func(handoff.Snapshot) (*handoff.Change, error) {
 			return &handoff.Change{Events: []handoff.Event{message("accepted")}, Finish: &f}, nil
@@ -259,7 +259,7 @@ var laneTests = map[string]func(*testing.T, *world){
 		equal(t, d, w.head(s.lane))
 
 		// An empty one is not ready again.
-		w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change { return &handoff.Change{DropLane: s.lane} })
+		w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change { return &handoff.Change{Drop: s.drop()} })
 		require.NoError(t, w.ReleaseLane(w.ctx, s.lane, lease.Owner, start))
 		w.noLane(start.Add(time.Hour))
 		w.queue(s, 1)
@@ -325,7 +325,7 @@ var laneTests = map[string]func(*testing.T, *world){
 		f = finishOf(lease, d)
 		f.Dead = &dead
 		w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change {
-			return &handoff.Change{Finish: &f, DropLane: s.lane, Deliveries: []handoff.QueuedDelivery{s.delivery(start)}}
+			return &handoff.Change{Finish: &f, Drop: s.drop(), Deliveries: []handoff.QueuedDelivery{s.delivery(start)}}
 		})
 		read, err := w.Delivery(w.ctx, d.ID)
 		require.NoError(t, err)
@@ -344,7 +344,7 @@ var laneTests = map[string]func(*testing.T, *world){
 		kept := w.queue(other, 1)
 		last := s.delivery(start)
 		w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change {
-			return &handoff.Change{DropLane: s.lane, Deliveries: []handoff.QueuedDelivery{last}}
+			return &handoff.Change{Drop: s.drop(), Deliveries: []handoff.QueuedDelivery{last}}
 		})
 		for i, id := range ids {
 			_, err := w.Delivery(w.ctx, id)
@@ -372,18 +372,22 @@ var laneTests = map[string]func(*testing.T, *world){
 		d := w.head(s.lane)
 		require.NoError(t, w.PostponeDelivery(w.ctx, handoff.FinishDelivery{Lane: s.lane, LaneSeq: d.LaneSeq, Owner: "o"}, start.Add(time.Hour), d))
 		w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change {
-			return &handoff.Change{DropLane: s.lane, Deliveries: []handoff.QueuedDelivery{s.delivery(start)}}
+			return &handoff.Change{Drop: s.drop(), Deliveries: []handoff.QueuedDelivery{s.delivery(start)}}
 		})
 		require.Equal(t, s.lane, w.claim(start).Lane)
 		// A lane that never was.
-		w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change { return &handoff.Change{DropLane: "nowhere"} })
+		w.change(s.conversation.ID, func(handoff.Snapshot) *handoff.Change {
+			return &handoff.Change{Drop: &handoff.Drop{Lane: "nowhere", HandoffID: s.handoff.ID}}
+		})
 	},
-	"a worker drops its lane": func(t *testing.T, w *world) {
+	"a worker drops what its handoff has still to deliver": func(t *testing.T, w *world) {
 		s := w.session()
 		ids := w.queue(s, 3)
 		lease := w.claim(start)
 		dead := w.bury(lease)
-		require.NoError(t, w.DropLane(w.ctx, s.lane, lease.Owner))
+		require.NoError(t, w.DropDeliveries(w.ctx, *s.drop(), lease.Owner))
+		w.noLane(start) // still leased
+		require.NoError(t, w.ReleaseLane(w.ctx, s.lane, lease.Owner, start))
 		w.noLane(start.Add(time.Hour))
 		_, err := w.Delivery(w.ctx, dead.ID)
 		require.NoError(t, err)

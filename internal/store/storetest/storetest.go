@@ -32,6 +32,7 @@ func Run(t *testing.T, open Open, only ...string) {
 		{"Keys", keyTests},
 		{"Connections", connectionTests},
 		{"Conversations", conversationTests},
+		{"Messenger", messengerTests},
 		{"Change", changeTests},
 		{"Handoffs", handoffTests},
 		{"Lanes", laneTests},
@@ -224,6 +225,8 @@ func (w *world) another(s session) session {
 	s.lane = handoff.LaneOf(s.handoff.ID)
 	return s
 }
+
+func (s *session) drop() *handoff.Drop { return &handoff.Drop{Lane: s.lane, HandoffID: s.handoff.ID} }
 
 func (s *session) delivery(at time.Time) handoff.QueuedDelivery {
 	return handoff.QueuedDelivery{EventIndex: -1, Delivery: handoff.Delivery{
