@@ -1,11 +1,14 @@
 package desktest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +66,8 @@ type broken struct {
 	open    func(context.Context, desk.OpenRequest) (desk.Opened, error)
 	send    func(context.Context, desk.SendRequest) (desk.Sent, error)
 	close   func(context.Context, desk.CloseRequest) error
-	receive func() ([]handoff.DeskEvent, error)
+	receive func(desk.Inbound) ([]handoff.DeskEvent, error)
+	missed  func(ref string, since time.Time) ([]handoff.DeskEvent, error)
 }
 
 func (b *broken) Verify(ctx context.Context) error {
@@ -96,9 +100,16 @@ func (b *broken) Close(ctx context.Context, r desk.CloseRequest) error {
 
 func (b *broken) Receive(ctx context.Context, r desk.Inbound) ([]handoff.DeskEvent, error) {
 	if b.receive != nil {
-		return b.receive()
+		return b.receive(r)
 	}
 	return b.acme.Receive(ctx, r)
+}
+
+func (b *broken) Missed(ctx context.Context, ref string, since time.Time) ([]handoff.DeskEvent, error) {
+	if b.missed != nil {
+		return b.missed(ref, since)
+	}
+	return b.acme.Missed(ctx, ref, since)
 }
 
 // spoiled makes a driver whose desk is broken in some functions.
@@ -180,6 +191,12 @@ var brokenDesks = map[string][]acmeDriver{
 		{misdescribe: func(d *handoff.DeskDescription) { d.Title = "" }},
 		{misdescribe: func(d *handoff.DeskDescription) { d.Kind = "Acme Desk" }},
 		{misdescribe: func(d *handoff.DeskDescription) { d.Modes = []handoff.Mode{handoff.ModeDeskToDesk} }},
+		{misdescribe: func(d *handoff.DeskDescription) { d.Modes = []handoff.Mode{handoff.ModeExternalToDesk} }},
+		{misdescribe: func(d *handoff.DeskDescription) { d.Channel = handoff.ChannelWidget }},
+		{misdescribe: func(d *handoff.DeskDescription) { d.CatchUp = time.Millisecond }},
+		{misdescribe: func(d *handoff.DeskDescription) { d.RequestsPerSecond = -1 }},
+		{misdescribe: func(d *handoff.DeskDescription) { d.Fields[0].Pattern = "(" }},
+		{misdescribe: func(d *handoff.DeskDescription) { d.Receive[0].Path = "hooks" }},
 		{misdescribe: func(d *handoff.DeskDescription) { d.Unknown = "" }},
 		{misdescribe: func(d *handoff.DeskDescription) { d.Fields[0].Label = "" }},
 		{misdescribe: func(d *handoff.DeskDescription) { d.Fields = append(d.Fields, d.Fields[0]) }},
@@ -193,6 +210,9 @@ var brokenDesks = map[string][]acmeDriver{
 		{misdescribe: func(d *handoff.DeskDescription) { d.ReadReceipts = true }},
 		{misdescribe: func(d *handoff.DeskDescription) { d.Unknown = handoff.OutcomeReadBack }},
 		{spoil: func(a *acme) desk.Desk { return typing{a} }},
+		{misdescribe: func(d *handoff.DeskDescription) { d.CatchUp = 0 }},
+		{mode: handoff.ModeDeskToDesk, spoil: func(a *acme) desk.Desk { return a }},
+		{mode: handoff.ModeDeskToDesk, spoil: func(a *acme) desk.Desk { return unsure{acmeReader{a}, acmeSpeaker{a}} }, unknown: handoff.OutcomeReadBack},
 	},
 	"connects without a call": {{spoil: func(a *acme) desk.Desk {
 		_ = a.Verify(context.Background())
@@ -226,6 +246,19 @@ var brokenDesks = map[string][]acmeDriver{
 			}
 		}),
 	},
+	"note and summary arrive": {
+		openingWith(func(r *desk.OpenRequest) { r.Note = "" }),
+		openingWith(func(r *desk.OpenRequest) { r.Summary = "" }),
+		openingWith(func(r *desk.OpenRequest) { r.Question.Body += r.Note }),
+	},
+	"long messages are split between characters": {
+		sendingWith(func(r *desk.SendRequest) {
+			r.Text.Body = string([]rune(r.Text.Body)[:min(acmeLimit, len([]rune(r.Text.Body)))])
+		}),
+		sendingInParts(acmeLimit - 1),
+		sendingInParts(acmeLimit + 1),
+		sendingCut(),
+	},
 	"messages keep their order": {
 		sendingWith(func(r *desk.SendRequest) { r.Text.Body = strings.TrimSpace(r.Text.Body) }),
 		sendingWith(func(r *desk.SendRequest) { r.Text.Body = strings.ReplaceAll(r.Text.Body, "&", "&amp;") }),
@@ -255,11 +288,134 @@ var brokenDesks = map[string][]acmeDriver{
 	})},
 	"garbage gives no event": {
 		spoiled(func(_ *acme, b *broken) {
-			b.receive = func() ([]handoff.DeskEvent, error) { return []handoff.DeskEvent{{Kind: handoff.DeskMessage}}, nil }
+			b.receive = func(desk.Inbound) ([]handoff.DeskEvent, error) {
+				return []handoff.DeskEvent{{Kind: handoff.DeskMessage}}, nil
+			}
 		}),
 		spoiled(func(_ *acme, b *broken) {
-			b.receive = func() ([]handoff.DeskEvent, error) { return nil, errors.New("unexpected end of JSON input") }
+			b.receive = func(desk.Inbound) ([]handoff.DeskEvent, error) {
+				return nil, errors.New("unexpected end of JSON input")
+			}
 		}),
+	},
+
+	"the harness is complete": {
+		{misuse: func(h *Harness) { h.Incoming = nil }},
+		{misuse: func(h *Harness) { h.OtherFields = nil }},
+		{mode: handoff.ModeDeskToDesk, misuse: func(h *Harness) { h.NewSession = nil }},
+	},
+	"an operator's message comes through": {
+		{misuse: func(h *Harness) { h.Incoming = silent }},
+		telling(func(*handoff.DeskEvent) bool { return false }),
+		telling(func(e *handoff.DeskEvent) bool { e.Ref = "another"; return true }),
+		telling(func(e *handoff.DeskEvent) bool { e.ID = ""; return true }),
+		telling(func(e *handoff.DeskEvent) bool { e.ID = e.Text; return true }),
+		telling(func(e *handoff.DeskEvent) bool { e.At = time.Time{}; return true }),
+		telling(func(e *handoff.DeskEvent) bool { e.OperatorName = "Acme bot"; return true }),
+		telling(func(e *handoff.DeskEvent) bool { e.Text = strings.ReplaceAll(e.Text, "\n", " "); return true }),
+	},
+	"an operator's files come through": {
+		telling(func(e *handoff.DeskEvent) bool { e.Attachments = nil; return true }),
+		{misdescribe: func(d *handoff.DeskDescription) { d.Attachments.FromDesk = false }},
+	},
+	"an end comes through": {
+		{misuse: func(h *Harness) { h.Incoming = silent }},
+		telling(func(e *handoff.DeskEvent) bool { return e.Kind != handoff.DeskEnded }),
+		telling(func(e *handoff.DeskEvent) bool { e.Kind = handoff.DeskMessage; return true }),
+		spoiled(func(_ *acme, b *broken) {
+			b.close = func(context.Context, desk.CloseRequest) error {
+				return fault.New(fault.DeskGone, "it has ended")
+			}
+		}),
+	},
+	"what is internal stays inside":                {gossiping(BotWrites), gossiping(PrivateNote), gossiping(OurEcho), gossiping(UserWrites)},
+	"the unfamiliar is accepted and means nothing": {gossiping(Unfamiliar), strict()},
+	"repeats and disorder change nothing":          {forgetful(), counting(), telling(func(e *handoff.DeskEvent) bool { e.ID = e.Text; return true })},
+	"a changed request is not believed":            {trusting(func(*acme, desk.Inbound) bool { return true }), trusting(prefixSigned), trusting(signedIfAtAll)},
+	"a request of another connection is not believed": {trusting(func(a *acme, r desk.Inbound) bool {
+		return r.Header.Get(acmeHeader) == acmeSignature("canary-other", r.Body)
+	})},
+	"a cut or huge request does no harm": {
+		spoiled(func(a *acme, b *broken) {
+			b.receive = func(r desk.Inbound) ([]handoff.DeskEvent, error) {
+				if len(r.Body) >= 1_000_000 {
+					return []handoff.DeskEvent{{Kind: handoff.DeskMessage, Ref: "x", Text: string(r.Body)}}, nil
+				}
+				return a.Receive(context.Background(), r)
+			}
+		}),
+		trusting(func(_ *acme, r desk.Inbound) bool { return len(r.Body) < 1_000 }),
+		spoiled(func(a *acme, b *broken) {
+			b.receive = func(r desk.Inbound) ([]handoff.DeskEvent, error) {
+				var e acmeEvent
+				if err := json.Unmarshal(r.Body, &e); err != nil {
+					return nil, fault.Wrap(fault.Internal, err, "no")
+				}
+				return a.translate(&e), nil
+			}
+		}),
+	},
+	"what was missed is told like what was received": {
+		missing(func(list []handoff.DeskEvent, err error) ([]handoff.DeskEvent, error) { return nil, err }),
+		missing(func(list []handoff.DeskEvent, err error) ([]handoff.DeskEvent, error) {
+			for i := range list {
+				list[i].ID += "x"
+			}
+			return list, err
+		}),
+		missing(func(list []handoff.DeskEvent, err error) ([]handoff.DeskEvent, error) {
+			slices.Reverse(list)
+			return list, err
+		}),
+		missing(func(list []handoff.DeskEvent, err error) ([]handoff.DeskEvent, error) { return list, nil }),
+		missing(func(list []handoff.DeskEvent, err error) ([]handoff.DeskEvent, error) {
+			if len(list) == 1 && list[0].Kind == handoff.DeskEnded {
+				return nil, nil
+			}
+			return list, err
+		}),
+	},
+	"a lost answer opens nothing twice": {
+		{unknown: handoff.OutcomeReadBack, spoilReader: func(r acmeReader) desk.Desk { return blind{r} }},
+		{unknown: handoff.OutcomeIdempotent, misuse: func(h *Harness) {
+			h.NewFake = func() Fake { return &acmeServer{known: map[string]string{}} }
+		}},
+		spoiled(func(a *acme, b *broken) { // a name of its own for every try
+			tries := 0
+			b.open = func(ctx context.Context, r desk.OpenRequest) (desk.Opened, error) {
+				tries++
+				r.ProposedRef += fmt.Sprint(tries)
+				return a.Open(ctx, r)
+			}
+		}),
+	},
+	"a failed open names what it made": {
+		spoiled(func(a *acme, b *broken) {
+			b.open = func(ctx context.Context, r desk.OpenRequest) (desk.Opened, error) {
+				opened, err := a.Open(ctx, r)
+				if err != nil {
+					opened.Ref = ""
+				}
+				return opened, err
+			}
+		}),
+		openingWith(func(r *desk.OpenRequest) { r.Begun = "" }),
+	},
+	"a lost answer says nothing twice": {
+		{unknown: handoff.OutcomeReadBack, spoilReader: func(r acmeReader) desk.Desk { return blind{r} }},
+		{unknown: handoff.OutcomeReadBack, spoilReader: func(r acmeReader) desk.Desk { return credulous{r} }},
+		{unknown: handoff.OutcomeIdempotent, misuse: func(h *Harness) {
+			h.NewFake = func() Fake { return &acmeServer{known: map[string]string{}} }
+		}},
+	},
+	"what the user writes comes through": {
+		inMessenger(telling(func(e *handoff.DeskEvent) bool { return e.Kind != handoff.DeskUserWrote })),
+		inMessenger(telling(func(e *handoff.DeskEvent) bool { e.Kind = handoff.DeskMessage; return true })),
+		inMessenger(telling(func(e *handoff.DeskEvent) bool { e.ID = "same"; return true })),
+	},
+	"the agent's words arrive in order": {
+		{mode: handoff.ModeDeskToDesk, spoil: func(a *acme) desk.Desk { return mumbling{acmeSpeaker{a}} }},
+		{mode: handoff.ModeDeskToDesk, spoil: func(a *acme) desk.Desk { return a }},
 	},
 
 	"trouble: 400":                  {swallowing(), becomes(fault.DeskRejected, fault.DeskUnavailable), stageIs(fault.NotSent)},
@@ -282,6 +438,189 @@ var brokenDesks = map[string][]acmeDriver{
 	"trouble: cancelled meanwhile":  {becomes(fault.Canceled, fault.DeskUnavailable), stageIs(fault.NotSent)},
 	"trouble: verify says so":       {swallowing(), becomes(fault.DeskUnauthorized, fault.DeskRejected), leaking()},
 	"trouble: it passes":            {sulking()},
+}
+
+// silent is a harness that has nothing to say.
+func silent(Fake, map[string]string, string, Happening) (desk.Inbound, bool) {
+	return desk.Inbound{}, false
+}
+
+// telling changes or drops what the right desk tells.
+func telling(keep func(e *handoff.DeskEvent) bool) acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		b.receive = func(r desk.Inbound) ([]handoff.DeskEvent, error) {
+			events, err := a.Receive(context.Background(), r)
+			var kept []handoff.DeskEvent
+			for _, e := range events {
+				if keep(&e) {
+					kept = append(kept, e)
+				}
+			}
+			return kept, err
+		}
+	})
+}
+
+// gossiping takes happenings of a kind for messages of an operator.
+func gossiping(kind HappeningKind) acmeDriver {
+	return trustingAs(func(e *acmeEvent) {
+		if e.Type == kind {
+			e.Type = OperatorWrites
+		}
+	}, func(a *acme, r desk.Inbound) bool { return true })
+}
+
+// trusting believes what it likes.
+func trusting(believes func(*acme, desk.Inbound) bool) acmeDriver {
+	return trustingAs(func(*acmeEvent) {}, believes)
+}
+
+func trustingAs(change func(*acmeEvent), believes func(*acme, desk.Inbound) bool) acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		b.receive = func(r desk.Inbound) ([]handoff.DeskEvent, error) {
+			if !believes(a, r) {
+				return a.Receive(context.Background(), r)
+			}
+			var e acmeEvent
+			if err := json.Unmarshal(r.Body, &e); err != nil {
+				return []handoff.DeskEvent{{Kind: handoff.DeskMessage}}, nil
+			}
+			change(&e)
+			return a.translate(&e), nil
+		}
+	})
+}
+
+// prefixSigned checks the signature over all but the end.
+func prefixSigned(a *acme, r desk.Inbound) bool {
+	body := bytes.TrimRight(r.Body, " ")
+	return r.Header.Get(acmeHeader) == acmeSignature(a.token, body)
+}
+
+func signedIfAtAll(_ *acme, r desk.Inbound) bool { return r.Header.Get(acmeHeader) == "" }
+
+// strict refuses what it does not know.
+func strict() acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		b.receive = func(r desk.Inbound) ([]handoff.DeskEvent, error) {
+			events, err := a.Receive(context.Background(), r)
+			if err == nil && len(events) == 0 {
+				err = fault.New(fault.InvalidInput, "unknown event")
+			}
+			return events, err
+		}
+	})
+}
+
+// forgetful numbers messages by itself, which another replica does not know.
+func forgetful() acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		n := 0
+		b.receive = func(r desk.Inbound) ([]handoff.DeskEvent, error) {
+			events, err := a.Receive(context.Background(), r)
+			for i := range events {
+				n++
+				events[i].ID = fmt.Sprint(n)
+			}
+			return events, err
+		}
+	})
+}
+
+// counting tells each thing once, by a memory of its own.
+func counting() acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		newest := time.Time{}
+		b.receive = func(r desk.Inbound) ([]handoff.DeskEvent, error) {
+			events, err := a.Receive(context.Background(), r)
+			for i := range events {
+				if !events[i].At.After(newest) {
+					return nil, err
+				}
+				newest = events[i].At
+			}
+			return events, err
+		}
+	})
+}
+
+func missing(change func([]handoff.DeskEvent, error) ([]handoff.DeskEvent, error)) acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		b.missed = func(ref string, since time.Time) ([]handoff.DeskEvent, error) {
+			return change(a.Missed(context.Background(), ref, since))
+		}
+	})
+}
+
+// inMessenger puts a broken desk into DESK_TO_DESK.
+func inMessenger(d acmeDriver) acmeDriver {
+	d.mode = handoff.ModeDeskToDesk
+	return d
+}
+
+// blind never finds what has arrived.
+type blind struct{ acmeReader }
+
+func (blind) FindOpened(context.Context, desk.OpenRequest) (desk.Opened, bool, error) {
+	return desk.Opened{}, false, nil
+}
+
+func (blind) FindSent(context.Context, desk.SendRequest) (desk.Sent, bool, error) {
+	return desk.Sent{}, false, nil
+}
+
+// credulous finds more than there is of what it is asked for.
+type credulous struct{ acmeReader }
+
+func (c credulous) FindSent(ctx context.Context, r desk.SendRequest) (desk.Sent, bool, error) {
+	_, _ = c.Send(ctx, r)
+	return desk.Sent{}, true, nil
+}
+
+// unsure speaks, but cannot tell whether it was heard.
+type unsure struct {
+	acmeReader
+	speaker acmeSpeaker
+}
+
+func (u unsure) Say(ctx context.Context, r desk.SayRequest) (desk.Sent, error) {
+	return u.speaker.Say(ctx, r)
+}
+
+// mumbling swallows what it has said before.
+type mumbling struct{ acmeSpeaker }
+
+func (m mumbling) Say(ctx context.Context, r desk.SayRequest) (desk.Sent, error) {
+	r.Text.Body = strings.TrimPrefix(r.Text.Body, "first")
+	return m.acmeSpeaker.Say(ctx, r)
+}
+
+// sendingInParts cuts at another limit than it declares.
+func sendingInParts(limit int) acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		b.send = func(ctx context.Context, r desk.SendRequest) (desk.Sent, error) {
+			for _, part := range handoff.SplitText(r.Text.Body, limit) {
+				if err := a.call(ctx, "/send", acmeCall{Session: r.Ref, Texts: []string{part}}, desk.AboutSession); err != nil {
+					return desk.Sent{}, err
+				}
+			}
+			return desk.Sent{}, nil
+		}
+	})
+}
+
+// sendingCut cuts at the limit, whatever is there.
+func sendingCut() acmeDriver {
+	return spoiled(func(a *acme, b *broken) {
+		b.send = func(ctx context.Context, r desk.SendRequest) (desk.Sent, error) {
+			for part := range slices.Chunk([]rune(r.Text.Body), acmeLimit) {
+				if err := a.call(ctx, "/send", acmeCall{Session: r.Ref, Texts: []string{string(part)}}, desk.AboutSession); err != nil {
+					return desk.Sent{}, err
+				}
+			}
+			return desk.Sent{}, nil
+		}
+	})
 }
 
 // swallowAll replaces Verify.

@@ -6,20 +6,31 @@
 //	}
 //
 // A desk brings a [Fake] of its own API, made from that API's documentation, and
-// the kit asks. A rule is added to one of the lists in rules.go and trouble.go,
-// together with a deliberately broken desk in broken_test.go that fails it.
+// the kit asks. A rule is added to one of the lists, together with a deliberately
+// broken desk in broken_test.go that fails it:
+//
+//   - rules.go: describing, opening, talking, ending
+//   - incoming.go: what the desk tells us
+//   - once.go: nothing twice when answers get lost
+//   - speak.go: the desk's own messenger
+//   - trouble.go: what goes wrong on the way
+//
+// What only some desks can be asked is skipped where the description says that the
+// desk cannot do it; a harness that leaves out what the description promises fails.
 package desktest
 
 import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +48,18 @@ type Harness struct {
 	Fields func(baseURL string) map[string]string
 	// NewFake makes a stand-in of the desk's own API. nil: the desk calls nobody.
 	NewFake func() Fake
+	// Incoming makes the request by which the desk tells us of a happening in a
+	// session, signed with the fields of the connection as the desk signs. The fake
+	// knows of the happening afterwards. false: this desk has no such happening.
+	// Needed when the desk declares addresses to call.
+	Incoming func(fake Fake, fields map[string]string, ref string, h Happening) (desk.Inbound, bool)
+	// Signature says what the desk's signature under these fields is worth.
+	Signature Signature
+	// OtherFields are the secrets of another connection; needed when the desk signs.
+	OtherFields map[string]string
+	// NewSession makes a User begin a session in the desk's own messenger; needed in
+	// DESK_TO_DESK.
+	NewSession func(fake Fake) (ref string)
 	// UnreadableIsSuccess: the desk's contract takes status 200 alone for a success.
 	UnreadableIsSuccess bool
 }
@@ -67,6 +90,7 @@ const (
 	Open    Operation = "OPEN"
 	Message Operation = "MESSAGE"
 	Close   Operation = "CLOSE"
+	Said    Operation = "SAID" // by a Speaker
 )
 
 // Run asks the desk everything. Each rule gets a fresh fake and a fresh desk.
@@ -90,7 +114,9 @@ type rule struct {
 	check func(t tester, b *bench)
 }
 
-func rules() []rule { return slices.Concat(plainRules, troubleRules()) }
+func rules() []rule {
+	return slices.Concat(plainRules, incomingRules, onceRules, speakRules, troubleRules())
+}
 
 // tester is what rules need of *testing.T, so that the kit's own tests can watch them fail.
 type tester interface {
@@ -112,6 +138,7 @@ type bench struct {
 	description handoff.DeskDescription
 	fields      map[string]string
 	fake        Fake
+	memory      *Memory
 	bare        desk.Desk
 	desk        desk.Desk // guarded, as the service uses it
 	server      *httptest.Server
@@ -145,12 +172,20 @@ func newBench(t tester, h Harness) *bench {
 	fields, err := b.description.Check(h.Fields(base), nil)
 	require.NoError(t, err, "the harness fills in the form wrongly")
 	b.fields = fields
-	b.bare, err = h.Driver.Connect(desk.Settings{
-		ConnectionID: "con_1", Mode: h.Mode, Fields: fields, HTTP: b.client, Memory: &Memory{}, Now: func() time.Time { return now },
-	})
-	require.NoError(t, err)
+	b.memory = &Memory{}
+	b.bare = b.connect(t)
 	b.desk = desk.Guard(b.bare, b.description.Kind, "con_1", time.Now, desk.Watch{})
 	return b
+}
+
+// connect makes one more desk of the same connection, as another replica has it.
+func (b *bench) connect(t tester) desk.Desk {
+	t.Helper()
+	d, err := b.h.Driver.Connect(desk.Settings{
+		ConnectionID: "con_1", Mode: b.h.Mode, Fields: b.fields, HTTP: b.client, Memory: b.memory, Now: func() time.Time { return now },
+	})
+	require.NoError(t, err)
+	return d
 }
 
 // ServeHTTP records the request, then makes trouble or lets the fake answer.
@@ -198,9 +233,14 @@ const (
 	personalEmail = "mei.lin@example.com"
 )
 
+var deliveries atomic.Int64
+
+// deliveryID is one that no other delivery has: a desk may drop repeats by it.
+func deliveryID() string { return fmt.Sprint("dlv_", deliveries.Add(1)) }
+
 func openRequest() desk.OpenRequest {
 	return desk.OpenRequest{
-		Attempt:     desk.Attempt{DeliveryID: "dlv_1", At: now},
+		Attempt:     desk.Attempt{DeliveryID: deliveryID(), At: now},
 		HandoffID:   "hof_1",
 		AgentID:     "agt_1",
 		ProposedRef: "68e778000fa31d1ef64f5301",
@@ -216,7 +256,11 @@ func openRequest() desk.OpenRequest {
 // open opens a session and gives its id at the desk.
 func (b *bench) open(t tester) string {
 	t.Helper()
-	opened, err := b.desk.Open(t.Context(), openRequest())
+	r := openRequest()
+	if b.h.NewSession != nil && b.h.Mode == handoff.ModeDeskToDesk {
+		r.ProposedRef = b.h.NewSession(b.fake)
+	}
+	opened, err := b.desk.Open(t.Context(), r)
 	require.NoError(t, err)
 	require.NotEmpty(t, opened.Ref)
 	return opened.Ref
@@ -224,10 +268,10 @@ func (b *bench) open(t tester) string {
 
 func sendRequest(ref, text string) desk.SendRequest {
 	return desk.SendRequest{
-		Attempt: desk.Attempt{DeliveryID: "dlv_2", At: now.Add(time.Second)}, Ref: ref, Text: desk.Text{Body: text, At: now.Add(time.Second)},
+		Attempt: desk.Attempt{DeliveryID: deliveryID(), At: now.Add(time.Second)}, Ref: ref, Text: desk.Text{Body: text, At: now.Add(time.Second)},
 	}
 }
 
 func closeRequest(ref string, reason handoff.CloseReason) desk.CloseRequest {
-	return desk.CloseRequest{Attempt: desk.Attempt{DeliveryID: "dlv_3", At: now.Add(time.Minute)}, Ref: ref, Reason: reason}
+	return desk.CloseRequest{Attempt: desk.Attempt{DeliveryID: deliveryID(), At: now.Add(time.Minute)}, Ref: ref, Reason: reason}
 }

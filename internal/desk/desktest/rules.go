@@ -2,7 +2,9 @@ package desktest
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +20,9 @@ var plainRules = []rule{
 	{name: "verify changes nothing", check: verifyChangesNothing},
 	{name: "open answers with an id", check: openAnswersWithAnID},
 	{name: "open brings the context", calls: true, check: openBringsTheContext},
+	{name: "note and summary arrive", calls: true, check: noteAndSummaryArrive},
 	{name: "messages keep their order", calls: true, check: messagesKeepTheirOrder},
+	{name: "long messages are split between characters", calls: true, check: longMessagesAreSplit},
 	{name: "files arrive", calls: true, check: filesArrive},
 	{name: "close arrives for every reason", calls: true, check: closeArrives},
 	{name: "a repeat can be recognised", calls: true, check: repeatCanBeRecognised},
@@ -35,11 +39,21 @@ func describesItself(t tester, b *bench) {
 	require.NotEmpty(t, d.Steps)
 	require.Contains(t, []handoff.UnknownOutcome{handoff.OutcomeIdempotent, handoff.OutcomeReadBack, handoff.OutcomeRepeatMarked}, d.Unknown)
 	require.GreaterOrEqual(t, d.MaxTextRunes, 0)
+	require.GreaterOrEqual(t, d.RequestsPerSecond, 0)
+	require.True(t, d.CatchUp == 0 || d.CatchUp >= time.Second, "every %v would be a load of its own", d.CatchUp)
+	require.Equal(t, d.Supports(handoff.ModeDeskToDesk), d.Channel.OfDesk(), "the desk's own messenger and DESK_TO_DESK")
+	for _, a := range d.Receive {
+		require.NotEmpty(t, a.Label)
+		require.Regexp(t, `^/`, a.Path)
+	}
 	names := map[string]bool{}
 	for _, f := range d.Fields {
 		require.False(t, names[f.Name], "field %s is declared twice", f.Name)
 		names[f.Name] = true
 		require.NotEmpty(t, f.Label, f.Name)
+		require.GreaterOrEqual(t, f.MaxRunes, 0, f.Name)
+		_, err := regexp.Compile(f.Pattern)
+		require.NoError(t, err, f.Name)
 		if f.Default != "" {
 			require.False(t, f.Secret || f.Required, "field %s: a default makes no sense", f.Name)
 		}
@@ -63,6 +77,14 @@ func declaresWhatItImplements(t tester, b *bench) {
 		require.Equal(t, b.description.ReadReceipts, read, "ReadReceipts and ReadSender")
 		_, readsBack := desk.As[desk.Reconciler](d)
 		require.Equal(t, b.description.Unknown == handoff.OutcomeReadBack, readsBack, "OutcomeReadBack and Reconciler")
+		_, remembers := desk.As[desk.Rememberer](d)
+		require.Equal(t, b.description.CatchUp > 0, remembers, "CatchUp and Rememberer")
+		if b.h.Mode == handoff.ModeDeskToDesk {
+			_, speaks := desk.As[desk.Speaker](d)
+			require.True(t, speaks, "DESK_TO_DESK and Speaker")
+			_, saidReadsBack := desk.As[desk.SpeakerReconciler](d)
+			require.Equal(t, b.description.Unknown == handoff.OutcomeReadBack, saidReadsBack, "OutcomeReadBack and SpeakerReconciler")
+		}
 	}
 }
 
@@ -98,6 +120,9 @@ func openBringsTheContext(t tester, b *bench) {
 	} {
 		r := openRequest()
 		r.ProposedRef = fmt.Sprintf("68e778000fa31d1ef64f53%02d", i)
+		if b.h.NewSession != nil && b.h.Mode == handoff.ModeDeskToDesk {
+			r.ProposedRef = b.h.NewSession(b.fake)
+		}
 		r.Rounds, r.Question, r.User.Email = c.rounds, desk.Text{Body: c.question}, c.email
 		r.EmailGiven = c.email != ""
 		opened, err := b.desk.Open(t.Context(), r)
@@ -107,6 +132,9 @@ func openBringsTheContext(t tester, b *bench) {
 		got := calls[i]
 		require.Equal(t, Open, got.Operation)
 		require.Equal(t, opened.Ref, got.Ref)
+		if b.h.Mode == handoff.ModeDeskToDesk {
+			continue // the dialogue is there already
+		}
 		if c.email != "" {
 			require.Equal(t, c.email, got.Email)
 		}
@@ -117,6 +145,63 @@ func openBringsTheContext(t tester, b *bench) {
 			}
 		}
 		require.Equal(t, withoutEmpty(append(texts, c.question)), withoutEmpty(got.Texts))
+	}
+}
+
+func noteAndSummaryArrive(t tester, b *bench) {
+	if !b.description.Notes {
+		return
+	}
+	_, err := b.desk.Open(t.Context(), b.fullRequest(1))
+	require.NoError(t, err)
+	var all strings.Builder
+	for _, r := range b.arrived() {
+		all.WriteString(r.body)
+	}
+	require.Contains(t, all.String(), "note for the operator")
+	require.Contains(t, all.String(), "summary for the operator")
+	for _, c := range b.fake.Received() {
+		require.NotContains(t, strings.Join(c.Texts, " "), "for the operator", "nobody in the dialogue has said that")
+	}
+}
+
+// longMessagesAreSplit tries the longest message, one more, and signs of several
+// characters across each limit.
+func longMessagesAreSplit(t tester, b *bench) {
+	limit := b.description.MaxTextRunes
+	longest := handoff.MaxTextRunes
+	if limit > 0 {
+		longest = min(limit, longest)
+	}
+	const family = "👩‍👩‍👧" // five characters that are read as one
+	ref := b.open(t)
+	for _, c := range []struct {
+		text  string
+		parts int
+	}{
+		{strings.Repeat("x", longest), 1},
+		{strings.Repeat("字", longest), 1},
+		{strings.Repeat("x", longest+1), 2},
+		{strings.Repeat("x", longest-2) + family, 2},
+		{strings.Repeat("x", longest-1) + "e\u0301", 2},
+	} {
+		if c.parts > 1 && limit == 0 {
+			continue // longer than any message of ours
+		}
+		before := len(b.fake.Received())
+		_, err := b.desk.Send(t.Context(), sendRequest(ref, c.text))
+		require.NoError(t, err)
+		calls := b.fake.Received()[before:]
+		require.Len(t, calls, c.parts)
+		var got strings.Builder
+		for _, call := range calls {
+			part := strings.Join(call.Texts, "")
+			require.LessOrEqual(t, len([]rune(part)), longest)
+			require.True(t, c.parts == 1 || strings.Contains(part, family) == strings.Contains(part, "👩"), "cut within a character")
+			require.False(t, strings.HasPrefix(part, "\u0301"), "cut within a character")
+			got.WriteString(part)
+		}
+		require.Equal(t, c.text, got.String())
 	}
 }
 

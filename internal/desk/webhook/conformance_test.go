@@ -7,16 +7,20 @@ import (
 	"sync"
 	"testing"
 
+	"handoff/internal/desk"
 	"handoff/internal/desk/desktest"
 	"handoff/internal/handoff"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for name, more := range map[string]map[string]string{
+	for name, c := range map[string]struct {
+		more      map[string]string
+		signature desktest.Signature
+	}{
 		"plain":    {},
-		"signed":   {fieldSigningSecret: secret1},
-		"extended": {fieldExtended: "on"},
+		"signed":   {map[string]string{fieldSigningSecret: secret1}, desktest.SignedIfAtAll},
+		"extended": {map[string]string{fieldExtended: "on"}, desktest.Unsigned},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -24,12 +28,15 @@ func TestConformance(t *testing.T) {
 				Driver: Driver{}, Mode: handoff.ModeExternalToDesk,
 				Fields: func(baseURL string) map[string]string {
 					fields := map[string]string{fieldURL: baseURL + "/human/service", fieldUsername: "desk-bridge", fieldPassword: "canary-password"}
-					for name, value := range more {
+					for name, value := range c.more {
 						fields[name] = value
 					}
 					return fields
 				},
 				NewFake:             func() desktest.Fake { return &fakeServer{} },
+				Incoming:            incomingOf,
+				Signature:           c.signature,
+				OtherFields:         map[string]string{fieldSigningSecret: secret2},
 				UnreadableIsSuccess: true,
 			})
 		})
@@ -83,4 +90,28 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.calls = append(f.calls, call)
 	f.mu.Unlock()
 	_, _ = io.WriteString(w, `{"code":200,"message":"success"}`)
+}
+
+// incomingOf makes what a developer's server sends: what humans write, and the end.
+func incomingOf(_ desktest.Fake, fields map[string]string, ref string, h desktest.Happening) (desk.Inbound, bool) {
+	out := map[string]any{"conversation_id": ref, "timestamp": h.At.UnixMilli()}
+	r := desk.Inbound{Path: pathEnd, Header: http.Header{}, ReceivedAt: h.At}
+	switch h.Kind {
+	case desktest.OperatorWrites:
+		r.Path = pathMessage
+		out["body"], out["agent_name"], out["message_id"] = h.Text, h.Operator, h.ID
+		var list []map[string]string
+		for _, a := range h.Attachments {
+			list = append(list, map[string]string{"url": a.URL, "name": a.Name, "content_type": a.ContentType})
+		}
+		out["files"] = list
+	case desktest.OperatorEnds:
+	default:
+		return desk.Inbound{}, false
+	}
+	r.Body, _ = json.Marshal(out)
+	if sign, err := newSigner("", fields[fieldSigningSecret]); err == nil {
+		sign.sign(r.Header, h.ID, h.At, r.Body)
+	}
+	return r, true
 }
