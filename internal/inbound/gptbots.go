@@ -75,6 +75,10 @@ func (g *gptbots) receive(w http.ResponseWriter, r *http.Request) {
 // deliver offers the request to each of the Agent's connections that declares the
 // address: the one that knows the session takes it.
 func (g *gptbots) deliver(ctx context.Context, agentID string, r *http.Request, body []byte) error {
+	ref, err := conversationID(body)
+	if err != nil {
+		return err
+	}
 	connections, err := g.connections.of(agentID, func() ([]handoff.Connection, error) {
 		all, err := g.Business.Connections(ctx, agentID)
 		return slices.DeleteFunc(all, func(c handoff.Connection) bool { return !g.declares(c.Kind, r.URL.Path) }), err
@@ -82,8 +86,10 @@ func (g *gptbots) deliver(ctx context.Context, agentID string, r *http.Request, 
 	if err != nil {
 		return err
 	}
-	last := error(fault.Missing("conversation_id"))
-	ref := ""
+	var (
+		unsigned error
+		believed bool
+	)
 	for _, connection := range connections {
 		d, err := g.Desks.For(ctx, connection)
 		if err != nil {
@@ -93,30 +99,53 @@ func (g *gptbots) deliver(ctx context.Context, agentID string, r *http.Request, 
 			Path: strings.TrimPrefix(r.URL.Path, receivePrefix), Header: r.Header, Body: body, ReceivedAt: g.Now(),
 		})
 		if fault.Is(err, fault.Unauthenticated) {
-			last = err // another connection may have signed it
+			unsigned = err // another connection may have signed it
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if len(events) > 0 {
-			ref = events[0].Ref
-		}
+		believed = true
 		err = g.Business.FromDesk(ctx, connection, events)
 		if !fault.Is(err, fault.NotFound) {
 			return err
 		}
 	}
-	if ref != "" {
-		elsewhere, err := g.Business.KnownElsewhere(ctx, ref)
-		if err != nil {
-			return err
-		}
-		if elsewhere {
-			return errNotYours
-		}
+	if unsigned != nil && !believed {
+		return unsigned
 	}
-	return last
+	elsewhere, err := g.Business.KnownElsewhere(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if elsewhere {
+		return errNotYours
+	}
+	return fault.Missing("conversation_id")
+}
+
+// conversationID reads the one thing of a body that this package needs itself: whose
+// session it is must be told also to an Agent that has no connection to read the rest.
+func conversationID(body []byte) (string, error) {
+	var in struct {
+		ID json.RawMessage `json:"conversation_id"`
+	}
+	if json.Unmarshal(body, &in) != nil {
+		return "", fault.New(fault.InvalidInput, "the request must be a JSON object")
+	}
+	var id *string
+	if len(in.ID) > 0 && json.Unmarshal(in.ID, &id) != nil {
+		return "", fault.Invalid("conversation_id", "must be a string")
+	}
+	switch {
+	case id == nil:
+		return "", fault.Invalid("conversation_id", "is required")
+	case strings.TrimSpace(*id) == "":
+		return "", fault.Invalid("conversation_id", "must not be empty")
+	case strings.ContainsRune(*id, 0):
+		return "", fault.Invalid("conversation_id", "must not contain NUL")
+	}
+	return *id, nil
 }
 
 var errNotYours = errors.New("the conversation belongs to another agent")
