@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -192,7 +193,7 @@ func longMessagesAreSplit(t tester, b *bench) {
 		_, err := b.desk.Send(t.Context(), sendRequest(ref, c.text))
 		require.NoError(t, err)
 		calls := b.fake.Received()[before:]
-		require.Len(t, calls, c.parts)
+		require.Equal(t, c.parts, len(calls), "messages for %d characters; the declared limit is %d", utf8.RuneCountInString(c.text), limit)
 		var got strings.Builder
 		for _, call := range calls {
 			part := strings.Join(call.Texts, "")
