@@ -19,9 +19,12 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, contract.Load())
-	for name, more := range map[string]map[string]string{
-		"signed": {fieldClientSecret: "canary-client-secret"},
-		"hints":  {},
+	for name, c := range map[string]struct {
+		more      map[string]string
+		signature desktest.Signature
+	}{
+		"signed": {map[string]string{fieldClientSecret: "canary-client-secret"}, desktest.SignedAlways},
+		"hints":  {nil, desktest.Unsigned},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -29,11 +32,12 @@ func TestConformance(t *testing.T) {
 				Driver: at{}, Mode: handoff.ModeExternalToDesk,
 				Fields: func(baseURL string) map[string]string {
 					fields := map[string]string{fieldAccessToken: "canary-access-token", fieldHost: baseURL}
-					for name, value := range more {
+					for name, value := range c.more {
 						fields[name] = value
 					}
 					return fields
 				},
+				Incoming: incomingOf, Signature: c.signature, OtherFields: map[string]string{fieldClientSecret: "canary-other"},
 				NewFake: func() desktest.Fake {
 					return &fake{simulator.New(simulator.Options{Token: "canary-access-token", Check: contract.Check})}
 				},
