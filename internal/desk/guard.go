@@ -135,11 +135,14 @@ func (g *guard) Receive(ctx context.Context, r Inbound) ([]handoff.DeskEvent, er
 // Guarded makes a call of an optional interface as the guard around the desk makes
 // Open, Send and Close. Without a guard it only calls.
 func Guarded[T any](ctx context.Context, d Desk, operation string, call func() (T, error)) (T, error) {
-	if g, ok := As[*guard](d); ok {
-		return guarded(ctx, g, operation, call)
+	if g, ok := As[interface{ itself() *guard }](d); ok {
+		return guarded(ctx, g.itself(), operation, call)
 	}
 	return call()
 }
+
+// itself finds the guard also inside of a type that embeds it.
+func (g *guard) itself() *guard { return g }
 
 // Missed asks a [Rememberer] through its guard. Unsupported when the desk is none.
 func Missed(ctx context.Context, d Desk, ref string, since time.Time) ([]handoff.DeskEvent, error) {

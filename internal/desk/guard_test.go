@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"handoff/internal/fault"
+	"handoff/internal/handoff"
 )
 
 // watched records what a guard reports and observes.
@@ -216,6 +217,56 @@ func TestGuardVerifyIsNeverHeldBack(t *testing.T) {
 		require.NoError(t, err, "the rest is over")
 		require.Equal(t, []fault.Kind{""}, w.take(), "whoever verifies has the answer already")
 	})
+}
+
+// rememberer is a desk that can be asked what was missed.
+type rememberer struct{ stub }
+
+func (r *rememberer) Missed(context.Context, string, time.Time) ([]handoff.DeskEvent, error) {
+	if r.calls.Add(1); r.err != nil {
+		return nil, r.err()
+	}
+	return []handoff.DeskEvent{{ID: "missed"}}, nil
+}
+
+func TestMissedGoesThroughTheGuard(t *testing.T) {
+	t.Parallel()
+	for name, wrap := range map[string]func(Desk) Desk{
+		"the guard":                    func(d Desk) Desk { return d },
+		"something that has the guard": func(d Desk) Desk { return struct{ *guard }{d.(*guard)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, w := &rememberer{}, &watched{}
+				r.err = failing(fault.DeskUnavailable)
+				d := wrap(Guard(r, "stub", "con_1", time.Now, w.watch()))
+				for range TripAfter {
+					_, err := Missed(t.Context(), d, "s", time.Now())
+					require.Equal(t, fault.DeskUnavailable, fault.KindOf(err))
+				}
+				require.Equal(t, []fault.Kind{fault.DeskUnavailable}, w.take())
+				_, err := Missed(t.Context(), d, "s", time.Now())
+				require.Error(t, err)
+				require.EqualValues(t, TripAfter, r.calls.Load(), "it rests")
+				r.err = nil
+				time.Sleep(RestTime + time.Millisecond)
+				events, err := Missed(t.Context(), d, "s", time.Now())
+				require.NoError(t, err)
+				require.Equal(t, "missed", events[0].ID)
+				require.Contains(t, w.observed, "stub missed ok")
+			})
+		})
+	}
+}
+
+func TestMissedOfADeskThatCannotTell(t *testing.T) {
+	t.Parallel()
+	_, err := Missed(t.Context(), Guard(&stub{}, "stub", "con_1", time.Now, Watch{}), "s", time.Now())
+	require.Equal(t, fault.Unsupported, fault.KindOf(err))
+	events, err := Missed(t.Context(), &rememberer{}, "s", time.Now())
+	require.NoError(t, err, "also without a guard")
+	require.Len(t, events, 1)
 }
 
 func TestGuardPassesReceiveThrough(t *testing.T) {
