@@ -196,6 +196,8 @@ func (a *acme) translate(e *acmeEvent) []handoff.DeskEvent {
 		out.Kind = handoff.DeskMessage
 	case e.Type == OperatorEnds:
 		out.Kind = handoff.DeskEnded
+	case e.Type == OperatorJoins:
+		out.Kind = handoff.DeskJoined
 	case e.Type == UserWrites && a.mode == handoff.ModeDeskToDesk:
 		out.Kind = handoff.DeskUserWrote
 	default:

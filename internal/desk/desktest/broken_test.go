@@ -328,7 +328,7 @@ var brokenDesks = map[string][]acmeDriver{
 			}
 		}),
 	},
-	"what is internal stays inside":                {gossiping(BotWrites), gossiping(PrivateNote), gossiping(OurEcho), gossiping(UserWrites)},
+	"what is internal stays inside":                {gossiping(BotWrites), gossiping(PrivateNote), gossiping(OurEcho), gossiping(OperatorJoins), gossiping(UserWrites)},
 	"the unfamiliar is accepted and means nothing": {gossiping(Unfamiliar), strict()},
 	"repeats and disorder change nothing":          {forgetful(), counting(), telling(func(e *handoff.DeskEvent) bool { e.ID = e.Text; return true })},
 	"a changed request is not believed":            {trusting(func(*acme, desk.Inbound) bool { return true }), trusting(prefixSigned), trusting(signedIfAtAll)},

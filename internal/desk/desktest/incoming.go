@@ -33,8 +33,9 @@ type HappeningKind string
 const (
 	OperatorWrites HappeningKind = "OPERATOR_WRITES" // a human, for the User to read
 	OperatorEnds   HappeningKind = "OPERATOR_ENDS"
-	UserWrites     HappeningKind = "USER_WRITES" // in the desk's own messenger
-	BotWrites      HappeningKind = "BOT_WRITES"  // a bot, a workflow, the system
+	OperatorJoins  HappeningKind = "OPERATOR_JOINS" // takes the session, also from another
+	UserWrites     HappeningKind = "USER_WRITES"    // in the desk's own messenger
+	BotWrites      HappeningKind = "BOT_WRITES"     // a bot, a workflow, the system
 	PrivateNote    HappeningKind = "PRIVATE_NOTE"
 	OurEcho        HappeningKind = "OUR_ECHO"   // what we sent comes back
 	Unfamiliar     HappeningKind = "UNFAMILIAR" // of a kind that did not exist when the desk was built
@@ -185,7 +186,7 @@ func endComesThrough(t tester, b *bench) {
 
 func internalStaysInside(t tester, b *bench) {
 	ref := b.open(t)
-	for i, kind := range []HappeningKind{BotWrites, PrivateNote, OurEcho, UserWrites} {
+	for i, kind := range []HappeningKind{BotWrites, PrivateNote, OurEcho, OperatorJoins, UserWrites} {
 		if kind == UserWrites && b.h.Mode == handoff.ModeDeskToDesk {
 			continue
 		}

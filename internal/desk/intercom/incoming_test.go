@@ -24,6 +24,8 @@ func incomingOf(f desktest.Fake, fields map[string]string, ref string, h desktes
 		n, err = room.Reply(ref, olga, h.Text, files...)
 	case desktest.OperatorEnds:
 		n, err = room.Close(ref, olga, "")
+	case desktest.OperatorJoins:
+		n, err = room.Assign(ref, olga, olga, "")
 	case desktest.BotWrites:
 		n, err = room.Reply(ref, simulator.Fin, h.Text)
 	case desktest.PrivateNote:
