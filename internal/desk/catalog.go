@@ -189,7 +189,7 @@ func (c *Catalog) connect(connection handoff.Connection) (Desk, error) {
 	}
 	fields := map[string]string{}
 	for _, f := range description.Fields {
-		if f.Default != "" {
+		if f.Default != "" && f.AskedIn(connection.Mode) {
 			fields[f.Name] = f.Default
 		}
 	}

@@ -2,6 +2,7 @@ package handoff
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -93,6 +94,12 @@ type CredentialField struct {
 	MaxRunes int    // 0 = DefaultFieldRunes
 	Default  string
 	Options  []string // a closed choice; empty = free text
+	Modes    []Mode   // the modes that ask for it; empty = all
+}
+
+// AskedIn reports whether the form of the mode has the field.
+func (f *CredentialField) AskedIn(mode Mode) bool {
+	return len(f.Modes) == 0 || slices.Contains(f.Modes, mode)
 }
 
 // DefaultFieldRunes is the longest value of a field that does not say otherwise.
@@ -153,13 +160,16 @@ func (d *DeskDescription) Supports(mode Mode) bool {
 	return false
 }
 
-// Check validates the fields of a connection form: every required one present,
-// none unknown, each within its limits. It returns them trimmed, defaults filled
-// in. kept are the names of secrets that are already stored and may be left out.
-func (d *DeskDescription) Check(given map[string]string, kept []string) (map[string]string, error) {
+// Check validates the fields of the connection form of a mode: every required one
+// present, none unknown, each within its limits. It returns them trimmed, defaults
+// filled in. kept are the names of secrets that are already stored and may be left out.
+func (d *DeskDescription) Check(mode Mode, given map[string]string, kept []string) (map[string]string, error) {
 	known := make(map[string]bool, len(d.Fields))
 	out := make(map[string]string, len(d.Fields))
 	for _, f := range d.Fields {
+		if !f.AskedIn(mode) {
+			continue
+		}
 		known[f.Name] = true
 		value, ok := given[f.Name]
 		value = strings.TrimSpace(value)

@@ -51,7 +51,7 @@ func TestCheckFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := d.Check(c.given, c.kept)
+			got, err := d.Check(handoff.ModeExternalToDesk, c.given, c.kept)
 			if c.want != nil {
 				require.NoError(t, err)
 				require.Equal(t, c.want, got)
@@ -63,8 +63,26 @@ func TestCheckFields(t *testing.T) {
 			}
 		})
 	}
-	_, err := d.Check(good(fields{"url": "ftp://x"}), nil)
+	_, err := d.Check(handoff.ModeExternalToDesk, good(fields{"url": "ftp://x"}), nil)
 	require.Contains(t, err.Error(), "It begins with https://.", "the hint says how to mend it")
+}
+
+// A form asks for the fields of its mode only.
+func TestCheckFieldsOfMode(t *testing.T) {
+	t.Parallel()
+	d := handoff.DeskDescription{Title: "Desk", Fields: []handoff.CredentialField{
+		{Name: "org", Label: "Organization", Required: true},
+		{Name: "client", Label: "Client", Required: true, Modes: []handoff.Mode{handoff.ModeExternalToDesk}},
+		{Name: "seat", Label: "Seat", Default: "first", Modes: []handoff.Mode{handoff.ModeDeskToDesk}},
+	}}
+	got, err := d.Check(handoff.ModeExternalToDesk, fields{"org": "o", "client": "c"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, fields{"org": "o", "client": "c"}, got)
+	got, err = d.Check(handoff.ModeDeskToDesk, fields{"org": "o"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, fields{"org": "o", "seat": "first"}, got)
+	_, err = d.Check(handoff.ModeExternalToDesk, fields{"org": "o", "client": "c", "seat": "s"}, nil)
+	requireInvalid(t, err, "fields.seat")
 }
 
 func TestDescriptions(t *testing.T) {

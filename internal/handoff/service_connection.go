@@ -54,7 +54,7 @@ func (s *Service) Connect(ctx context.Context, in Connect) (Connection, error) {
 	if in.Name, err = validName("name", in.Name); err != nil {
 		return Connection{}, err
 	}
-	fields, err := d.Check(in.Fields, nil)
+	fields, err := d.Check(in.Mode, in.Fields, nil)
 	if err != nil {
 		return Connection{}, err
 	}
@@ -177,7 +177,7 @@ func (s *Service) UpdateConnection(ctx context.Context, id string, name *string,
 		for k, v := range given {
 			merged[k] = v
 		}
-		fields, err := d.Check(merged, nil)
+		fields, err := d.Check(c.Mode, merged, nil)
 		if err != nil {
 			return err
 		}

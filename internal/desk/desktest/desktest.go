@@ -169,7 +169,7 @@ func newBench(t tester, h Harness) *bench {
 		AllowedPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: answerTime,
 	})
 	t.Cleanup(b.client.CloseIdleConnections)
-	fields, err := b.description.Check(h.Fields(base), nil)
+	fields, err := b.description.Check(h.Mode, h.Fields(base), nil)
 	require.NoError(t, err, "the harness fills in the form wrongly")
 	b.fields = fields
 	b.memory = &Memory{}
