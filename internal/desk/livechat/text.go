@@ -1,0 +1,147 @@
+package livechat
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"handoff/internal/desk"
+	"handoff/internal/handoff"
+)
+
+// maxEventBytes is how long the text of an event may be. LiveChat documents 16 kB
+// of UTF-8 without saying which kilobytes.
+const maxEventBytes = 16_000
+
+// piece is one event to say: a text or a file.
+type piece struct {
+	text string
+	file *handoff.Attachment
+}
+
+// newPieces cuts a text into what is said one after another.
+func newPieces(t *desk.Text) []piece {
+	var list []piece
+	if strings.TrimSpace(t.Body) != "" {
+		for _, s := range split(t.Body, maxEventBytes) {
+			list = append(list, piece{text: s})
+		}
+	}
+	for i := range t.Attachments {
+		list = append(list, piece{file: &t.Attachments[i]})
+	}
+	return list
+}
+
+// split cuts a text into parts of at most limit bytes, where [handoff.SplitText]
+// would: never inside what the reader sees as one character, unless that alone is
+// longer.
+func split(s string, limit int) []string {
+	var parts []string
+	for len(s) > limit {
+		end, runes := 0, 0
+		for end < limit {
+			_, size := utf8.DecodeRuneInString(s[end:])
+			if end+size > limit {
+				break
+			}
+			end += size
+			runes++
+		}
+		// One character more decides whether the last may stand alone.
+		_, next := utf8.DecodeRuneInString(s[end:])
+		part := handoff.SplitText(s[:end+next], runes)[0]
+		parts = append(parts, part)
+		s = s[len(part):]
+	}
+	if s != "" || len(parts) == 0 {
+		parts = append(parts, s)
+	}
+	return parts
+}
+
+// said is what a person's event says: its text, and its files as far as this service
+// takes them. Other files, and pictures of cards, are addresses in the text.
+func said(e *event) (text string, files []handoff.Attachment) {
+	switch e.Type {
+	case eventMessage:
+		text = e.Text
+	case eventFile:
+		a := handoff.Attachment{
+			URL: e.URL, Name: line(e.Name, handoff.MaxAttachmentNameRunes), ContentType: line(e.ContentType, handoff.MaxContentTypeRunes),
+		}
+		if e.Size > 0 && e.Size < 1<<53 {
+			a.SizeBytes = int64(e.Size)
+		}
+		files = append(files, a)
+	case eventRich:
+		text = cards(e.Elements)
+	}
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
+	return takeable(strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n")), files)
+}
+
+// cards renders a rich message as text, one card below the other.
+func cards(list []element) string {
+	var blocks []string
+	for i := range list {
+		c := &list[i]
+		lines := []string{c.Title, c.Subtitle}
+		if isWeb(c.Image.URL) {
+			lines = append(lines, c.Image.URL)
+		}
+		for _, b := range c.Buttons {
+			label := b.Text
+			if isWeb(b.Value) {
+				label = strings.TrimSpace(label + " (" + b.Value + ")")
+			}
+			if label != "" {
+				lines = append(lines, "- "+label)
+			}
+		}
+		var block []string
+		for _, l := range lines {
+			if l != "" {
+				block = append(block, l)
+			}
+		}
+		if len(block) > 0 {
+			blocks = append(blocks, strings.Join(block, "\n"))
+		}
+	}
+	return strings.Join(blocks, "\n\n")
+}
+
+// takeable moves the addresses of attachments that this service does not take into
+// the text.
+func takeable(text string, list []handoff.Attachment) (string, []handoff.Attachment) {
+	var taken []handoff.Attachment
+	for _, a := range list {
+		if handoff.ValidAttachments("attachments", []handoff.Attachment{a}) == nil {
+			taken = append(taken, a)
+		} else if u := line(a.URL, 2*handoff.MaxAttachmentURLBytes); u != "" {
+			text = strings.TrimSpace(text + "\n" + u)
+		}
+	}
+	return text, taken
+}
+
+// line makes one short line of a name.
+func line(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s)
+	if s = strings.TrimSpace(s); utf8.RuneCountInString(s) > limit {
+		s = strings.TrimSpace(string([]rune(s)[:limit]))
+	}
+	return s
+}
+
+func isWeb(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
