@@ -24,6 +24,8 @@ type externalDesk struct {
 	secret         string // "" = webhooks are hints
 	groups         []int  // where chats go; empty = LiveChat's routing decides
 	failOffline    bool
+
+	names names
 }
 
 var (

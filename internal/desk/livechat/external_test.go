@@ -423,7 +423,11 @@ func TestLostCookies(t *testing.T) {
 	a.ForgetCookies()
 	_, err := d.Send(t.Context(), sendRequest(ref, "dlv_2", "hello"))
 	require.Equal(t, fault.DeskGone, fault.KindOf(err))
+	before := len(a.Requests())
+	_, err = d.Send(t.Context(), sendRequest(ref, "dlv_3", "hello"))
+	require.Equal(t, fault.DeskGone, fault.KindOf(err))
 	require.NoError(t, d.Close(t.Context(), closeRequest(ref)))
+	require.Len(t, a.Requests(), before, "the new customer has no part in it")
 	require.NotEqual(t, ref, open(t, d, opening("hof_2", openRequest().User)))
 	require.Len(t, a.Chats(), 2)
 }

@@ -87,7 +87,11 @@ func (d *externalDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 		if !isHuman(p.Event.AuthorID) {
 			return nil, nil
 		}
-		return message(e, &p.Event, ""), nil
+		list := message(e, &p.Event, "")
+		for i := range list {
+			list[i].OperatorName = line(d.nameOf(ctx, e.Ref, &p.Event), handoff.MaxIdentityRunes)
+		}
+		return list, nil
 	case actionDeactivated:
 		if customerID.MatchString(p.UserID) {
 			return nil, nil // it was us
@@ -99,6 +103,7 @@ func (d *externalDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 		return append(d.lastWords(ctx, e), ended(e)...), nil
 	case actionAdded:
 		if isHuman(p.User.ID) {
+			d.names.set(p.User.ID, p.User.Name)
 			return joined(e, p.User.Name), nil
 		}
 	case actionTransferred:

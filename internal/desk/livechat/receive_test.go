@@ -340,6 +340,33 @@ func TestHintsAreNotBelieved(t *testing.T) {
 	require.Equal(t, fault.DeskUnavailable, fault.KindOf(err))
 }
 
+// An agent who never joined has a name all the same; it is asked for once.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, simulator.Options{})
+	d := a.external(t, nil)
+	open(t, d, openRequest())
+	chat := a.Chats()[0].ID
+	say := func() string {
+		n, err := a.Answer(chat, simulator.Dana, "Hello!")
+		require.NoError(t, err)
+		return receive(t, d, n)[0].OperatorName
+	}
+	a.Fail(failing(1, "get_chat", simulator.Failure{Status: 500}))
+	require.Empty(t, say(), "not now")
+	require.Equal(t, "Dana Helper", say())
+	before := len(a.Requests())
+	require.Equal(t, "Dana Helper", say())
+	require.Len(t, a.Requests(), before)
+	n, err := a.Join(chat, simulator.Lee)
+	require.NoError(t, err)
+	receive(t, d, n)
+	n, err = a.Answer(chat, simulator.Lee, "Me too")
+	require.NoError(t, err)
+	require.Equal(t, "Lee", receive(t, d, n)[0].OperatorName)
+	require.Len(t, a.Requests(), before)
+}
+
 // What a webhook did not tell is found by reading, under the same ids.
 func TestMissed(t *testing.T) {
 	t.Parallel()

@@ -68,19 +68,14 @@ type user struct {
 	SessionFields []map[string]any `json:"session_fields"`
 }
 
-// The types of users. Bots are agents too.
-const (
-	userAgent    = "agent"
-	userCustomer = "customer"
-)
+// userAgent is the type of users who are no customers. Bots have it too.
+const userAgent = "agent"
 
 // thread is one conversation inside of a chat.
 type thread struct {
-	ID        string   `json:"id"`
-	CreatedAt string   `json:"created_at"`
-	Active    bool     `json:"active"`
-	UserIDs   []string `json:"user_ids"`
-	Events    []event  `json:"events"`
+	ID     string  `json:"id"`
+	Active bool    `json:"active"`
+	Events []event `json:"events"`
 }
 
 // chat is the container of one customer's threads, with one of them.
@@ -104,9 +99,8 @@ type chatList struct {
 
 // begun is the answer to starting or resuming a chat.
 type begun struct {
-	ChatID   string   `json:"chat_id"` // not when resuming
-	ThreadID string   `json:"thread_id"`
-	EventIDs []string `json:"event_ids"`
+	ChatID   string `json:"chat_id"` // not when resuming
+	ThreadID string `json:"thread_id"`
 }
 
 type eventSent struct {
@@ -172,7 +166,6 @@ type happened struct {
 	Chat          chat   `json:"chat"`    // incoming_chat
 	UserID        string `json:"user_id"` // who closed, or has seen; "" = LiveChat itself
 	User          user   `json:"user"`    // user_added_to_chat
-	UserType      string `json:"user_type"`
 	TransferredTo struct {
 		AgentIDs []string `json:"agent_ids"`
 	} `json:"transferred_to"`
