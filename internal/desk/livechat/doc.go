@@ -28,7 +28,8 @@
 // # Memory
 //
 // The cookies are the customer's credentials: without them the chat is lost. They are
-// kept with the token and the current thread under a hash of Agent, channel and User.
+// kept with the token and the current thread under a hash of account, Agent, channel
+// and User.
 // Every change is a compare-and-set on one record, so replicas cannot take the same
 // customer for two handoffs. A new token is asked for by one request at a time.
 //

@@ -25,7 +25,8 @@ type externalDesk struct {
 	groups         []int  // where chats go; empty = LiveChat's routing decides
 	failOffline    bool
 
-	names names
+	account string // see accountOf
+	names   names
 }
 
 var (
@@ -44,22 +45,23 @@ func newExternalDesk(c *client, fetch *fetcher, s *desk.Settings) *externalDesk 
 		secret:         s.Fields[fieldWebhookSecret],
 		failOffline:    s.Fields[fieldWhenOffline] == offlineFail,
 	}
+	d.account = accountOf(d.organizationID, d.clientID)
 	if group, err := strconv.Atoi(s.Fields[fieldGroupID]); err == nil {
 		d.groups = []int{group}
 	}
 	return d
 }
 
-// probeKey is the identity of a customer that exists only to verify the connection.
-const probeKey = "probe"
+// probeKey names a customer that exists only to verify the connection.
+func (d *externalDesk) probeKey() string { return "probe:" + d.account }
 
 // Verify asks for a token, as a customer that is made once, and whether the account
 // is in use. The memory refuses what a connection wants to keep before it is stored;
 // the check then makes a customer that is not met again.
 func (d *externalDesk) Verify(ctx context.Context) error {
-	probe, err := d.load(ctx, probeKey)
+	probe, err := d.load(ctx, d.probeKey())
 	if err != nil {
-		probe = &record{key: probeKey}
+		probe = &record{key: d.probeKey()}
 	}
 	fresh := probe.identity
 	if err := d.grant(ctx, &fresh); err != nil {
@@ -287,7 +289,7 @@ func customID(deliveryID string, n int) string { return fmt.Sprintf("%s.%d", del
 // events carry the delivery's id. They come with the thread or not at all.
 func (d *externalDesk) FindOpened(ctx context.Context, r desk.OpenRequest) (desk.Opened, bool, error) {
 	for n := 1; n <= maxIdentities; n++ {
-		key, _ := identityKey(&r, n)
+		key, _ := d.identityKey(&r, n)
 		customer, err := d.load(ctx, key)
 		if err != nil || customer.version == 0 {
 			return desk.Opened{}, false, err

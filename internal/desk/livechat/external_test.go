@@ -206,8 +206,8 @@ func TestStrangersAreForgotten(t *testing.T) {
 	r := opening("hof_1", handoff.User{})
 	ref := open(t, d, r)
 	require.NoError(t, d.Close(t.Context(), closeRequest(ref)))
-	key, _ := identityKey(&r, 1)
-	for _, key := range []string{key, chatKey(a.Chats()[0].ID)} {
+	key, _ := d.identityKey(&r, 1)
+	for _, key := range []string{key, d.chatKey(a.Chats()[0].ID)} {
 		_, version, err := a.memory.Get(t.Context(), key)
 		require.NoError(t, err)
 		require.Zero(t, version)
@@ -393,7 +393,7 @@ func TestRenewingIsTakenOver(t *testing.T) {
 	d := a.external(t, nil)
 	r := openRequest()
 	ref := open(t, d, r)
-	key, _ := identityKey(&r, 1)
+	key, _ := d.identityKey(&r, 1)
 	customer, err := d.load(t.Context(), key)
 	require.NoError(t, err)
 	_, err = d.change(t.Context(), customer, func(i *identity) bool {
@@ -467,7 +467,7 @@ func TestStartFindsAChat(t *testing.T) {
 	// As if it was made while its list was read.
 	calls := 0
 	r := opening("hof_2", openRequest().User)
-	key, _ := identityKey(&r, 1)
+	key, _ := d.identityKey(&r, 1)
 	customer, err := d.load(t.Context(), key)
 	require.NoError(t, err)
 	_, err = d.change(t.Context(), customer, func(i *identity) bool {
@@ -686,9 +686,29 @@ func TestRecordFits(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Less(t, len(value), 8<<10)
-	key, _ := identityKey(&desk.OpenRequest{}, maxIdentities)
-	require.Less(t, len(key), 200)
-	require.LessOrEqual(t, len(givenKey(newRef(strings.Repeat("x", 64), strings.Repeat("x", 64)))), 200)
+	d := newAccount(t, simulator.Options{}).external(t, nil)
+	key, _ := d.identityKey(&desk.OpenRequest{}, maxIdentities)
+	require.LessOrEqual(t, len(key), 200)
+	ref := newRef(strings.Repeat("x", 64), strings.Repeat("x", 64))
+	require.LessOrEqual(t, len((&insideDesk{account: accountOf("x")}).sessionKey(ref)), 200)
+}
+
+// The memory outlives a change of the fields: another account has other customers.
+func TestAnotherAccount(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, simulator.Options{})
+	d := a.external(t, nil)
+	require.NoError(t, d.Verify(t.Context()))
+	ref := open(t, d, opening("hof_1", openRequest().User))
+	other := newAccount(t, simulator.Options{ClientID: "00000000000000000000000000000001"})
+	other.memory = a.memory
+	moved := other.external(t, map[string]string{fieldClientID: "00000000000000000000000000000001"})
+	_, err := moved.Send(t.Context(), sendRequest(ref, "dlv_2", "hello"))
+	require.Equal(t, fault.DeskGone, fault.KindOf(err))
+	require.Empty(t, other.Requests())
+	require.NoError(t, moved.Verify(t.Context()))
+	open(t, moved, opening("hof_2", openRequest().User))
+	require.Len(t, other.Chats(), 1)
 }
 
 func TestConnectChecksFields(t *testing.T) {

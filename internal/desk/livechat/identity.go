@@ -51,9 +51,16 @@ type record struct {
 	identity
 }
 
+// accountOf names the account that a connection is of. It is part of every key: the
+// memory outlives a change of the fields.
+func accountOf(fields ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(fields, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
 // identityKey names the n-th identity of the User of a request, from 1. Somebody
 // of whom nothing is known is a stranger every time.
-func identityKey(r *desk.OpenRequest, n int) (key string, once bool) {
+func (d *externalDesk) identityKey(r *desk.OpenRequest, n int) (key string, once bool) {
 	who := "id\x00" + r.User.ID
 	switch {
 	case r.User.ID != "":
@@ -63,11 +70,11 @@ func identityKey(r *desk.OpenRequest, n int) (key string, once bool) {
 		who, once = "handoff\x00"+r.HandoffID, true
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{r.AgentID, string(r.Channel), who}, "\x00")))
-	return fmt.Sprintf("customer:%s:%d", hex.EncodeToString(sum[:]), n), once
+	return fmt.Sprintf("customer:%s:%s:%d", d.account, hex.EncodeToString(sum[:]), n), once
 }
 
 // chatKey names what leads from a chat to its customer.
-func chatKey(chatID string) string { return "chat:" + chatID }
+func (d *externalDesk) chatKey(chatID string) string { return "chat:" + d.account + ":" + chatID }
 
 func (d *externalDesk) load(ctx context.Context, key string) (*record, error) {
 	value, version, err := d.memory.Get(ctx, key)
@@ -129,7 +136,7 @@ func (d *externalDesk) change(ctx context.Context, r *record, apply func(*identi
 // User at a time are two customers: nothing that is said in one can reach the other.
 func (d *externalDesk) claim(ctx context.Context, r *desk.OpenRequest) (*record, error) {
 	for n := 1; n <= maxIdentities; n++ {
-		key, once := identityKey(r, n)
+		key, once := d.identityKey(r, n)
 		found, err := d.load(ctx, key)
 		if err != nil {
 			return nil, err
@@ -175,9 +182,10 @@ func (d *externalDesk) inUse(ctx context.Context, r *record, handoffID string) (
 
 // attach notes which thread the identity is used in, and how its chat leads to it.
 func (d *externalDesk) attach(ctx context.Context, r *record, handoffID, chatID, threadID string) error {
-	known, version, err := d.memory.Get(ctx, chatKey(chatID))
-	if err == nil && string(known) != r.key {
-		_, err = d.memory.Put(ctx, chatKey(chatID), []byte(r.key), version)
+	_, version, err := d.memory.Get(ctx, d.chatKey(chatID))
+	if err == nil {
+		// Written although it mostly says the same: what was written long ago is forgotten first.
+		_, err = d.memory.Put(ctx, d.chatKey(chatID), []byte(r.key), version)
 	}
 	if err != nil {
 		return memoryFault(err)
@@ -209,7 +217,7 @@ func (d *externalDesk) release(ctx context.Context, r *record, handoffID, thread
 		})
 		return err
 	}
-	for key, version := range map[string]int64{r.key: r.version, chatKey(r.Chat): -1} {
+	for key, version := range map[string]int64{r.key: r.version, d.chatKey(r.Chat): -1} {
 		if version < 0 {
 			var err error
 			if _, version, err = d.memory.Get(ctx, key); err != nil {
@@ -242,7 +250,7 @@ func (d *externalDesk) session(ctx context.Context, ref string) (*record, error)
 	if !ok {
 		return nil, gone()
 	}
-	key, version, err := d.memory.Get(ctx, chatKey(chatID))
+	key, version, err := d.memory.Get(ctx, d.chatKey(chatID))
 	if err != nil {
 		return nil, memoryFault(err)
 	}

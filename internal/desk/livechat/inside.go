@@ -21,6 +21,7 @@ type insideDesk struct {
 	fetch  *fetcher
 	memory desk.Memory
 
+	account       string // see accountOf
 	seat          string // the e-mail address that is the agent's id
 	authorization string
 	secret        string
@@ -42,6 +43,7 @@ func newInsideDesk(c *client, fetch *fetcher, s *desk.Settings) *insideDesk {
 	credentials := s.Fields[fieldAccountID] + ":" + s.Fields[fieldToken]
 	return &insideDesk{
 		client: c, fetch: fetch, memory: s.Memory,
+		account:       accountOf(s.Fields[fieldAccountID], strings.ToLower(s.Fields[fieldAgentEmail])),
 		seat:          s.Fields[fieldAgentEmail],
 		authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte(credentials)),
 		secret:        s.Fields[fieldSecretKey],
@@ -137,26 +139,28 @@ func (d *insideDesk) readRef(ctx context.Context, ref string) (chat, error) {
 	return d.read(ctx, chatID, threadID)
 }
 
-// givenKey names what remembers that a session was given to people.
-func givenKey(ref string) string { return "given:" + ref }
+// sessionKey names what remembers that a session is the Agent's.
+func (d *insideDesk) sessionKey(ref string) string { return "session:" + d.account + ":" + ref }
 
-func (d *insideDesk) given(ctx context.Context, ref string) (bool, error) {
-	_, version, err := d.memory.Get(ctx, givenKey(ref))
+// isKnown reports whether the Agent was in the chat before.
+func (d *insideDesk) isKnown(ctx context.Context, ref string) (bool, error) {
+	_, version, err := d.memory.Get(ctx, d.sessionKey(ref))
 	return version > 0, memoryFault(err)
 }
 
-// setGiven remembers that a session was given to people, or forgets it.
-func (d *insideDesk) setGiven(ctx context.Context, ref string, given bool) error {
-	_, version, err := d.memory.Get(ctx, givenKey(ref))
-	if err != nil || given == (version > 0) {
-		return memoryFault(err)
+// remember notes that a session is the Agent's, so that it is told what people do
+// with the chat once they have it. The next event tries again if it fails.
+func (d *insideDesk) remember(ctx context.Context, ref string) {
+	if known, err := d.isKnown(ctx, ref); err == nil && !known {
+		_, _ = d.memory.Put(ctx, d.sessionKey(ref), []byte("1"), 0)
 	}
-	value := []byte("1")
-	if !given {
-		value = nil
+}
+
+// forget removes the note of a session that has ended.
+func (d *insideDesk) forget(ctx context.Context, ref string) {
+	if _, version, err := d.memory.Get(ctx, d.sessionKey(ref)); err == nil && version > 0 {
+		_, _ = d.memory.Put(ctx, d.sessionKey(ref), nil, version)
 	}
-	_, err = d.memory.Put(ctx, givenKey(ref), value, version)
-	return memoryFault(err)
 }
 
 // Open writes the context where only agents see it, and transfers the chat to the
@@ -170,14 +174,9 @@ func (d *insideDesk) Open(ctx context.Context, r desk.OpenRequest) (desk.Opened,
 	if !c.Thread.Active {
 		return desk.Opened{}, gone()
 	}
-	if err := d.setGiven(ctx, r.ProposedRef, true); err != nil {
-		return desk.Opened{}, err
-	}
+	d.remember(ctx, r.ProposedRef)
 	if d.seated(&c) {
 		if err := d.giveAway(ctx, &c, &r); err != nil {
-			if f := fault.As(err); f.Sent != fault.MaybeSent && !f.Retryable() {
-				_ = d.setGiven(ctx, r.ProposedRef, false) // the Agent still has it, which is what counts
-			}
 			return desk.Opened{}, err
 		}
 	}
@@ -214,12 +213,8 @@ func (d *insideDesk) sendEvent(ctx context.Context, chatID string, e event) (str
 	return sent.EventID, err
 }
 
-// FindOpened looks whether an earlier attempt has given the chat away.
+// FindOpened looks whether the chat is in people's hands already.
 func (d *insideDesk) FindOpened(ctx context.Context, r desk.OpenRequest) (desk.Opened, bool, error) {
-	given, err := d.given(ctx, r.ProposedRef)
-	if err != nil || !given {
-		return desk.Opened{}, false, err
-	}
 	c, err := d.readRef(ctx, r.ProposedRef)
 	if err != nil || !c.Thread.Active || d.seated(&c) {
 		return desk.Opened{}, false, err
@@ -297,14 +292,14 @@ func (d *insideDesk) Close(ctx context.Context, r desk.CloseRequest) error {
 	if err == nil && c.Thread.Active && !d.seated(&c) {
 		err = d.transfer(ctx, c.ID, "agent", d.seat, true)
 	}
-	if err != nil && !fault.Is(err, fault.DeskGone) {
-		return err
+	if fault.Is(err, fault.DeskGone) {
+		return nil
 	}
-	return d.setGiven(ctx, r.Ref, false)
+	return err
 }
 
 // Receive reads a webhook. LiveChat tells of all chats of the account: only those
-// count in which the Agent sits, or which it gave to people.
+// count in which the Agent sits, or did.
 func (d *insideDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.DeskEvent, error) {
 	n, p, mine, err := parse(r.Body, d.secret)
 	if err != nil || !mine {
@@ -324,16 +319,18 @@ func (d *insideDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.Des
 	e := handoff.DeskEvent{Ref: newRef(p.ChatID, p.ThreadID), At: r.ReceivedAt.UTC()}
 	switch n.Action {
 	case actionDeactivated:
-		return ended(e), d.setGiven(ctx, e.Ref, false)
+		d.forget(ctx, e.Ref)
+		return ended(e), nil
 	case actionTransferred:
 		if back {
-			return ended(e), d.setGiven(ctx, e.Ref, false)
+			return ended(e), nil
 		}
 		return transferred(e, &p), nil
 	case actionChat:
 		if !d.seated(&p.Chat) {
 			return nil, nil
 		}
+		d.remember(ctx, e.Ref)
 		var list []handoff.DeskEvent
 		for i := range p.Chat.Thread.Events {
 			if of := &p.Chat.Thread.Events[i]; customerID.MatchString(of.AuthorID) {
@@ -356,20 +353,25 @@ func (d *insideDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.Des
 	return nil, nil
 }
 
-// isOurs reports whether the Agent sits in the chat or gave it to people.
+// isOurs reports whether the Agent sits in the chat, or did before.
 func (d *insideDesk) isOurs(ctx context.Context, n *notification, ref string) (bool, error) {
 	if slices.ContainsFunc(n.Additional.Present, d.isSeat) {
+		d.remember(ctx, ref)
 		return true, nil
 	}
-	given, err := d.given(ctx, ref)
-	if err != nil || given || len(n.Additional.Present) > 0 {
-		return given, err
+	known, err := d.isKnown(ctx, ref)
+	if err != nil || known || len(n.Additional.Present) > 0 {
+		return known, err
 	}
 	c, err := d.readRef(ctx, ref) // the webhook was made without the list
 	if fault.Is(err, fault.DeskGone) {
 		return false, nil
 	}
-	return err == nil && d.seated(&c), err
+	if err != nil || !d.seated(&c) {
+		return false, err
+	}
+	d.remember(ctx, ref)
+	return true, nil
 }
 
 // spoken translates what the User, or a person at the desk, said. Neither the Agent's

@@ -225,17 +225,37 @@ func TestTakeoverWhenNobodyIsThere(t *testing.T) {
 	}
 }
 
-// Somebody who took the chat from the Agent already has it.
+// Somebody who took the chat from the Agent has it, without being asked to.
 func TestTakenAlready(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, simulator.Options{})
 	d := a.inside(t, nil)
-	chat, ref, _ := visit(t, a)
-	_, err := a.Transfer(chat, simulator.Lee)
+	chat, ref, hook := visit(t, a)
+	require.Len(t, receive(t, d, hook), 1)
+	n, err := a.Transfer(chat, simulator.Lee)
 	require.NoError(t, err)
+	require.Equal(t, handoff.DeskJoined, receive(t, d, n)[0].Kind)
+	n, err = a.Answer(chat, simulator.Lee, "Hello!")
+	require.NoError(t, err)
+	require.Equal(t, handoff.DeskMessage, receive(t, d, n)[0].Kind)
 	open(t, d, takeover(ref))
 	require.Equal(t, []string{simulator.Lee.ID}, a.present(chat))
-	n, err := a.Answer(chat, simulator.Lee, "Hello!")
+
+	n, err = a.Close(chat, simulator.Lee)
+	require.NoError(t, err)
+	require.Equal(t, handoff.DeskEnded, receive(t, d, n)[0].Kind)
+	_, version, err := a.memory.Get(t.Context(), d.sessionKey(ref))
+	require.NoError(t, err)
+	require.Zero(t, version, "nothing is kept of it")
+}
+
+// A person who writes beside the Agent has the word; what there is to do is the core's.
+func TestHumanBesideTheAgent(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, simulator.Options{})
+	d := a.inside(t, nil)
+	chat, _, _ := visit(t, a)
+	n, err := a.Answer(chat, simulator.Dana, "Let me")
 	require.NoError(t, err)
 	require.Equal(t, handoff.DeskMessage, receive(t, d, n)[0].Kind)
 }

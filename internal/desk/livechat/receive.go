@@ -119,7 +119,7 @@ func (d *externalDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 
 // currentThread is the thread in which a chat is used; "" = not by us.
 func (d *externalDesk) currentThread(ctx context.Context, chatID string) (string, error) {
-	key, version, err := d.memory.Get(ctx, chatKey(chatID))
+	key, version, err := d.memory.Get(ctx, d.chatKey(chatID))
 	if err != nil || version == 0 {
 		return "", memoryFault(err)
 	}

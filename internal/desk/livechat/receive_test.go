@@ -294,7 +294,7 @@ func TestStrangersEndedByTheDesk(t *testing.T) {
 			n, err := a.Close(a.Chats()[0].ID, simulator.Dana)
 			require.NoError(t, err)
 			require.Equal(t, []string{"ENDED ended"}, ids(receive(t, d, n)))
-			key, _ := identityKey(&r, 1)
+			key, _ := d.identityKey(&r, 1)
 			_, version, err := a.memory.Get(t.Context(), key)
 			require.NoError(t, err)
 			require.Zero(t, version)
