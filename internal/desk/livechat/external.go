@@ -27,6 +27,7 @@ type externalDesk struct {
 
 	account string // see accountOf
 	names   names
+	bots    bots
 }
 
 var (

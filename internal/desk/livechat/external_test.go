@@ -487,33 +487,14 @@ func TestSendSplits(t *testing.T) {
 	a := newAccount(t, simulator.Options{})
 	d := a.external(t, nil)
 	ref := open(t, d, openRequest())
-	text := strings.Repeat("👩‍👩‍👧 ", 2_000) // 38 kB
+	text := strings.Repeat("👩‍👩‍👧 ", 2_000) // 12,000 characters, 38 kB
 	_, err := d.Send(t.Context(), sendRequest(ref, "dlv_2", text))
 	require.NoError(t, err)
 	got := texts(&a.Chats()[0].Threads[0])[2:]
-	require.Len(t, got, 3)
+	require.Len(t, got, 4)
 	require.Equal(t, text, strings.Join(got, ""))
 	for _, part := range got {
 		require.True(t, strings.HasPrefix(part, "👩‍👩‍👧"), "no family is torn apart")
-	}
-}
-
-func TestSplit(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		text  string
-		limit int
-		want  []string
-	}{
-		{"", 4, []string{""}},
-		{"abcd", 4, []string{"abcd"}},
-		{"abcde", 4, []string{"abcd", "e"}},
-		{"ab cde", 4, []string{"ab c", "de"}},
-		{"長長", 4, []string{"長", "長"}},
-		{"aaa\U0001F1F9\U0001F1FC", 8, []string{"aaa", "\U0001F1F9\U0001F1FC"}},
-		{"ae\u0301", 3, []string{"a", "e\u0301"}},
-	} {
-		require.Equal(t, c.want, split(c.text, c.limit), "%q", c.text)
 	}
 }
 

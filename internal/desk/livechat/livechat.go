@@ -136,6 +136,7 @@ func (d Driver) Describe() handoff.DeskDescription {
 			"For DESK_TO_DESK: log in as the agent whose seat the AI agent takes over, create a Personal Access Token, let the agent accept chats, and make a group of the people who take over.",
 		},
 		Receive:      []handoff.ReceiveAddress{{Label: "Webhook URL", Path: "/hooks/{token}"}},
+		MaxTextRunes: maxTextRunes,
 		Attachments:  handoff.AttachmentSupport{ToDesk: true, FromDesk: true},
 		History:      true,
 		Notes:        true,

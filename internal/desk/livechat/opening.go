@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"handoff/internal/desk"
+	"handoff/internal/handoff"
 )
 
 // maxHistoryBytes bounds the whole history that is transferred; the newest stay.
@@ -98,10 +99,13 @@ func history(r *desk.OpenRequest) []string {
 	return list
 }
 
+// maxLabelRunes is more than any label needs.
+const maxLabelRunes = 128
+
 // labelled renders a text with what it is, cut where it is too long for one event.
 func labelled(label, text string) []string {
 	var list []string
-	for i, s := range split(text, maxEventBytes-512) { // the label needs some
+	for i, s := range handoff.SplitText(text, maxTextRunes-maxLabelRunes) {
 		if i == 1 {
 			label += ", continued"
 		}

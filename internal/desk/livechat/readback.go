@@ -16,6 +16,9 @@ func (d *externalDesk) reread(ctx context.Context, n *notification, p *happened,
 	switch n.Action {
 	case actionEvent:
 		if !isHuman(p.Event.AuthorID) {
+			if botID.MatchString(p.Event.AuthorID) && d.isSession(ctx, p) {
+				d.learnBot(ctx, p.Event.AuthorID)
+			}
 			return nil, nil
 		}
 	case actionDeactivated:
@@ -42,33 +45,47 @@ func (d *externalDesk) reread(ctx context.Context, n *notification, p *happened,
 	if err != nil {
 		return nil, err
 	}
+	people, err := d.people(ctx, &c)
+	if err != nil {
+		return nil, err
+	}
 	switch n.Action {
 	case actionEvent:
 		i := slices.IndexFunc(c.Thread.Events, func(e event) bool { return e.ID == p.Event.ID })
 		if i < 0 {
 			return nil, nil
 		}
-		return upTo(e, &c, &c.Thread.Events[i]), nil
+		return upTo(e, &c, people, &c.Thread.Events[i]), nil
 	case actionDeactivated:
 		if !c.Thread.Active {
 			defer d.forgetStranger(ctx, ref)
-			return append(recent(e, &c), ended(e)...), nil
+			return append(recent(e, &c, people), ended(e)...), nil
 		}
 	case actionAdded:
-		if slices.ContainsFunc(c.Users, func(u user) bool { return u.Type == userAgent && u.Present && u.Name == p.User.Name }) {
+		if slices.ContainsFunc(c.Users, func(u user) bool {
+			name, human := people[u.ID]
+			return human && u.Present && name == p.User.Name
+		}) {
 			return joined(e, p.User.Name), nil
 		}
 	}
 	return nil, nil
 }
 
-// fromAgent translates an event as the customer reads it, where agents have opaque ids.
-func fromAgent(e handoff.DeskEvent, c *chat, of *event) []handoff.DeskEvent {
-	i := slices.IndexFunc(c.Users, func(u user) bool { return u.ID == of.AuthorID && of.AuthorID != "" })
-	if i < 0 || c.Users[i].Type != userAgent || c.Users[i].IsBot || !idPattern.MatchString(of.ID) {
+// isSession reports whether a webhook is about a session of ours.
+func (d *externalDesk) isSession(ctx context.Context, p *happened) bool {
+	_, err := d.session(ctx, newRef(p.ChatID, p.ThreadID))
+	return err == nil
+}
+
+// fromAgent translates an event as the customer reads it; people are the names of the
+// human agents, by the ids that customers see.
+func fromAgent(e handoff.DeskEvent, people map[string]string, of *event) []handoff.DeskEvent {
+	name, human := people[of.AuthorID]
+	if !human || !idPattern.MatchString(of.ID) {
 		return nil
 	}
-	return message(e, of, c.Users[i].Name)
+	return message(e, of, name)
 }
 
 // recentTime is how long LiveChat repeats a webhook, so that a later one can overtake it.
@@ -76,24 +93,24 @@ const recentTime = 2 * time.Minute
 
 // upTo gives an event of an agent with what the same agent said shortly before it:
 // webhooks may come in another order. What was told already is dropped by its id.
-func upTo(e handoff.DeskEvent, c *chat, last *event) []handoff.DeskEvent {
+func upTo(e handoff.DeskEvent, c *chat, people map[string]string, last *event) []handoff.DeskEvent {
 	until := at(last.CreatedAt, e.At)
 	var list []handoff.DeskEvent
 	for i := range c.Thread.Events {
 		of := &c.Thread.Events[i]
 		when := at(of.CreatedAt, e.At)
 		if of.AuthorID == last.AuthorID && (of == last || when.Before(until) && when.After(until.Add(-recentTime))) {
-			list = append(list, fromAgent(e, c, of)...)
+			list = append(list, fromAgent(e, people, of)...)
 		}
 	}
 	return inOrder(list)
 }
 
 // recent is what agents said at the end of a thread.
-func recent(e handoff.DeskEvent, c *chat) []handoff.DeskEvent {
+func recent(e handoff.DeskEvent, c *chat, people map[string]string) []handoff.DeskEvent {
 	var list []handoff.DeskEvent
 	for i := range c.Thread.Events {
-		list = append(list, fromAgent(e, c, &c.Thread.Events[i])...)
+		list = append(list, fromAgent(e, people, &c.Thread.Events[i])...)
 	}
 	list = slices.DeleteFunc(list, func(said handoff.DeskEvent) bool { return said.At.Before(e.At.Add(-recentTime)) })
 	return inOrder(list)
@@ -115,14 +132,18 @@ func (d *externalDesk) lastWords(ctx context.Context, e handoff.DeskEvent) []han
 	if err != nil {
 		return nil
 	}
-	return recent(e, &c)
+	people, err := d.people(ctx, &c)
+	if err != nil {
+		return nil
+	}
+	return recent(e, &c, people)
 }
 
 // overlap is how far LiveChat's clock may be behind ours.
 const overlap = 5 * time.Second
 
-// Missed reads the thread of a session. Bots look like agents there, but the routing
-// keeps them out of our threads.
+// Missed reads the thread of a session. A bot of which no webhook has ever told looks
+// like an agent there, but the routing keeps bots out of our threads.
 func (d *externalDesk) Missed(ctx context.Context, ref string, since time.Time) ([]handoff.DeskEvent, error) {
 	e := handoff.DeskEvent{Ref: ref, At: d.now().UTC()}
 	customer, err := d.session(ctx, ref)
@@ -139,9 +160,13 @@ func (d *externalDesk) Missed(ctx context.Context, ref string, since time.Time) 
 	if err != nil {
 		return nil, err
 	}
+	people, err := d.people(ctx, &c)
+	if err != nil {
+		return nil, err
+	}
 	var list []handoff.DeskEvent
 	for i := range c.Thread.Events {
-		list = append(list, fromAgent(e, &c, &c.Thread.Events[i])...)
+		list = append(list, fromAgent(e, people, &c.Thread.Events[i])...)
 	}
 	return missed(list, e, since, c.Thread.Active), nil
 }

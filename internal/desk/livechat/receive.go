@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,6 +86,7 @@ func (d *externalDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 	switch n.Action {
 	case actionEvent:
 		if !isHuman(p.Event.AuthorID) {
+			d.learnBot(ctx, p.Event.AuthorID)
 			return nil, nil
 		}
 		list := message(e, &p.Event, "")
@@ -134,7 +136,8 @@ func (d *externalDesk) currentThread(ctx context.Context, chatID string) (string
 // Customers have UUIDs and bots 32 hexadecimal digits.
 func isHuman(id string) bool { return strings.Contains(id, "@") }
 
-// message gives what the User is to read of an event; nobody else's ids are shown.
+// message gives what the User is to read of an event, cut where it is too long for one
+// message; nobody else's ids are shown.
 func message(e handoff.DeskEvent, of *event, name string) []handoff.DeskEvent {
 	if of.Visibility == toAgents {
 		return nil
@@ -145,8 +148,15 @@ func message(e handoff.DeskEvent, of *event, name string) []handoff.DeskEvent {
 	}
 	e.Kind, e.ID, e.At = handoff.DeskMessage, of.ID, at(of.CreatedAt, e.At)
 	e.OperatorName = line(name, handoff.MaxIdentityRunes)
-	e.Text, e.Attachments = text, files
-	return []handoff.DeskEvent{e}
+	var list []handoff.DeskEvent
+	for i, part := range handoff.SplitText(text, handoff.MaxTextRunes) {
+		if e.Text = part; i > 0 {
+			e.ID = of.ID + ":" + strconv.Itoa(i+1)
+		}
+		list = append(list, e)
+	}
+	list[len(list)-1].Attachments = files
+	return list
 }
 
 func ended(e handoff.DeskEvent) []handoff.DeskEvent {

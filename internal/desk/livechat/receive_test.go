@@ -259,6 +259,28 @@ func TestTheEndOvertakes(t *testing.T) {
 	require.Equal(t, []string{"ENDED ended"}, ids(receive(t, d, end)), "what cannot be read holds up no end")
 }
 
+// A bot that was told of is known when its thread is read.
+func TestHintsKnowBots(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, simulator.Options{})
+	d := a.external(t, map[string]string{fieldWebhookSecret: ""})
+	ref := open(t, d, openRequest())
+	n, err := a.Answer(a.Chats()[0].ID, simulator.Bot, "a bot")
+	require.NoError(t, err)
+	require.Empty(t, receive(t, d, n))
+	missed, err := d.Missed(t.Context(), ref, start)
+	require.NoError(t, err)
+	require.Empty(t, missed)
+
+	// Somebody who knows no session of ours makes nobody a bot.
+	other := a.external(t, map[string]string{fieldWebhookSecret: ""})
+	n.Body = []byte(strings.ReplaceAll(strings.ReplaceAll(string(n.Body), simulator.Bot.ID, strings.Repeat("a", 32)), a.Chats()[0].ID, "TAELSE"))
+	require.Empty(t, receive(t, other, n))
+	_, version, err := a.memory.Get(t.Context(), d.botKey(strings.Repeat("a", 32)))
+	require.NoError(t, err)
+	require.Zero(t, version)
+}
+
 // A hint about an event brings what the same agent said before it, in order.
 func TestHintsAreOrdered(t *testing.T) {
 	t.Parallel()
@@ -383,6 +405,9 @@ func TestMissed(t *testing.T) {
 	}
 	_, err := a.Whisper(chat, simulator.Lee, "a whisper")
 	require.NoError(t, err)
+	bot, err := a.Answer(chat, simulator.Bot, "a bot")
+	require.NoError(t, err)
+	require.Empty(t, receive(t, a.external(t, nil), bot), "another replica learns it")
 	missed, err := d.Missed(t.Context(), ref, start)
 	require.NoError(t, err)
 	for i := range missed {

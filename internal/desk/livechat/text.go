@@ -10,9 +10,13 @@ import (
 	"handoff/internal/handoff"
 )
 
-// maxEventBytes is how long the text of an event may be. LiveChat documents 16 kB
-// of UTF-8 without saying which kilobytes.
-const maxEventBytes = 16_000
+const (
+	// maxEventBytes is how long the text of an event may be. LiveChat documents 16 kB
+	// of UTF-8 without saying which kilobytes.
+	maxEventBytes = 16_000
+	// maxTextRunes is how many characters fit into it, whichever they are.
+	maxTextRunes = maxEventBytes / utf8.UTFMax
+)
 
 // piece is one event to say: a text or a file.
 type piece struct {
@@ -24,7 +28,7 @@ type piece struct {
 func newPieces(t *desk.Text) []piece {
 	var list []piece
 	if strings.TrimSpace(t.Body) != "" {
-		for _, s := range split(t.Body, maxEventBytes) {
+		for _, s := range handoff.SplitText(t.Body, maxTextRunes) {
 			list = append(list, piece{text: s})
 		}
 	}
@@ -32,33 +36,6 @@ func newPieces(t *desk.Text) []piece {
 		list = append(list, piece{file: &t.Attachments[i]})
 	}
 	return list
-}
-
-// split cuts a text into parts of at most limit bytes, where [handoff.SplitText]
-// would: never inside what the reader sees as one character, unless that alone is
-// longer.
-func split(s string, limit int) []string {
-	var parts []string
-	for len(s) > limit {
-		end, runes := 0, 0
-		for end < limit {
-			_, size := utf8.DecodeRuneInString(s[end:])
-			if end+size > limit {
-				break
-			}
-			end += size
-			runes++
-		}
-		// One character more decides whether the last may stand alone.
-		_, next := utf8.DecodeRuneInString(s[end:])
-		part := handoff.SplitText(s[:end+next], runes)[0]
-		parts = append(parts, part)
-		s = s[len(part):]
-	}
-	if s != "" || len(parts) == 0 {
-		parts = append(parts, s)
-	}
-	return parts
 }
 
 // said is what a person's event says: its text, and its files as far as this service
