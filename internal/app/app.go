@@ -100,6 +100,7 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 	Now     func() time.Time // nil = time.Now
+	Drivers []desk.Driver    // desks besides those of every process
 	Pace    Pace
 }
 
@@ -149,7 +150,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *App, err error) {
 		return nil, fmt.Errorf("HANDOFF_ADDR: %w", err)
 	}
 	a.config = c.ListeningOn(a.listener.Addr())
-	return a, a.build(sealer, o.Pace)
+	return a, a.build(sealer, o)
 }
 
 func (a *App) secretKeys() ([]vault.Key, error) {
@@ -174,8 +175,8 @@ func (a *App) loadAdminToken() (err error) {
 }
 
 // build makes the rooms, from the inside out.
-func (a *App) build(sealer *vault.Vault, pace Pace) (err error) {
-	c := a.config
+func (a *App) build(sealer *vault.Vault, o Options) (err error) {
+	c, pace := a.config, o.Pace
 	a.metrics = metrics.New(a.version)
 	poll := 10 * time.Second // SQLite has one process: no hint gets lost
 	if c.UsesPostgres() {
@@ -197,7 +198,7 @@ func (a *App) build(sealer *vault.Vault, pace Pace) (err error) {
 		a.log.Warn("a desk is simulated", "desk", kind, "address", host)
 	}
 	if a.catalog, err = desk.NewCatalog(desk.CatalogOptions{
-		Drivers: desks, Sealer: sealer, Memory: a.store, Now: a.now, Log: a.log.With("part", "desk"),
+		Drivers: append(desks, o.Drivers...), Sealer: sealer, Memory: a.store, Now: a.now, Log: a.log.With("part", "desk"),
 		HTTP: desk.NewHTTPClient(desk.HTTPOptions{
 			AllowedPrivate: c.PrivateNetworks, AllowedAddresses: c.DeskHosts.Addresses(), Version: a.version,
 		}),

@@ -12,12 +12,14 @@ import (
 
 	"handoff/internal/app"
 	"handoff/internal/config"
+	"handoff/internal/desk"
 )
 
 // Options say how a service in the process of the test differs from the usual.
 type Options struct {
 	Environ map[string]string // on top of [Database.Environ]
 	Clock   *Clock            // nil = time passes by itself
+	Drivers []desk.Driver     // desks besides those of every process
 	Pace    app.Pace          // what is zero is what [Start] says
 }
 
@@ -55,7 +57,7 @@ func (s *Server) Start() {
 	maps.Copy(environ, s.options.Environ)
 	c, err := config.Load(environ)
 	require.NoError(s.t, err)
-	o := app.Options{Log: app.NewLogger(c, s.Log), Version: "test", Pace: s.options.Pace}
+	o := app.Options{Log: app.NewLogger(c, s.Log), Version: "test", Drivers: s.options.Drivers, Pace: s.options.Pace}
 	orDefault(&o.Pace.Sweep, 20*time.Millisecond)
 	orDefault(&o.Pace.Recheck, 50*time.Millisecond)
 	orDefault(&o.Pace.Poll, 100*time.Millisecond)

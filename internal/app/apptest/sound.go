@@ -44,9 +44,10 @@ type logReader struct {
 	ended      map[string]bool
 }
 
-// follows lists the states that may follow one; "" is before the first.
+// follows lists the states that may follow one; "" is before the first. ACTIVE is the
+// first where a human takes a session of the desk's messenger over.
 var follows = map[string][]string{
-	"":                 {"COLLECTING_EMAIL", "REQUESTING"},
+	"":                 {"COLLECTING_EMAIL", "REQUESTING", "ACTIVE"},
 	"COLLECTING_EMAIL": {"REQUESTING", "CLOSED"},
 	"REQUESTING":       {"WAITING", "ACTIVE", "CLOSED"},
 	"WAITING":          {"WAIT_EXPIRED", "ACTIVE", "CLOSED"},
