@@ -241,9 +241,18 @@ func finishDead(d handoff.Delivery) handoff.FinishDelivery {
 	return f
 }
 
-// deskAccepts delivers "open"; the desk accepts under the proposed id.
+// deskAccepts delivers "open", after what comes before it in a messenger; the desk
+// accepts under the proposed id.
 func (b *bundle) deskAccepts() {
 	b.t.Helper()
+	for {
+		d, ok, err := b.store.Head(b.ctx, b.lane(b.newest()))
+		require.NoError(b.t, err)
+		if !ok || d.Kind == handoff.DeliverOpen || b.newest().Mode == handoff.ModeExternalToDesk {
+			break
+		}
+		b.deliver(d.Kind)
+	}
 	d := b.take(handoff.DeliverOpen)
 	require.NoError(b.t, b.svc.DeskAccepted(b.ctx, d, finishOf(d), ""))
 }
