@@ -43,6 +43,7 @@ func TestNormalOperationsFit(t *testing.T) {
 		"all agents":                  `{ agents(first: 100) { nodes { id name } } }`,
 		"a subscription of a chat":    `subscription { conversationUpdates(conversationId: "c") { ... on Message { seq author text attachments { url } } } }`,
 		"a subscription of a console": `subscription { handoffUpdates(agentId: "a") { initial handoff {` + handoffRow + `} } }`,
+		"a subscription of a runtime": `subscription { awaitingConversationUpdates(agentId: "a") { initial conversation { id channel epoch lastSeq user { id name email } events(after: 0) { nodes { seq ... on Message { author text attachments { url } } ... on ControlChanged { control epoch } } } } } }`,
 	} {
 		require.LessOrEqual(t, costOf(t, operation, nil), usualLimit, name)
 	}

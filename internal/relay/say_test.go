@@ -125,7 +125,7 @@ func TestSay(t *testing.T) {
 			r := New(Options{
 				Store: s, Business: s, Desks: s, Bell: NewBell(), Observer: s, Log: slog.New(slog.DiscardHandler), Now: time.Now, Workers: 1,
 			})
-			r.runLane(t.Context(), t.Context(), handoff.Lease{Lane: "l", Until: time.Now().Add(time.Hour), Abandoned: c.abandoned})
+			r.runLane(t.Context(), t.Context(), handoff.Lease{Lane: "l", Until: time.Now().Add(time.Hour), Abandoned: c.abandoned}, nil)
 			require.Nil(t, s.delivery, "the lane goes on")
 			require.Len(t, s.said, c.said)
 			if c.said > 0 {

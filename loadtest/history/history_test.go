@@ -35,7 +35,7 @@ func TestTheServiceFindsTheHistoryAsItsOwn(t *testing.T) {
 			s, err := store.Open(t.Context(), options)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, s.Close()) }()
-			list, err := s.Conversations(t.Context(), owner.AgentID, handoff.Page{First: 10})
+			list, err := s.Conversations(t.Context(), handoff.ConversationFilter{AgentID: owner.AgentID}, handoff.Page{First: 10})
 			require.NoError(t, err)
 			require.Len(t, list.Items, conversations)
 			for i := range list.Items {
