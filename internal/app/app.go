@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -32,6 +33,7 @@ import (
 	"handoff/internal/desk"
 	"handoff/internal/desk/builtin"
 	"handoff/internal/desk/intercom"
+	"handoff/internal/desk/livechat"
 	"handoff/internal/desk/webhook"
 	"handoff/internal/fault"
 	"handoff/internal/handoff"
@@ -53,17 +55,31 @@ const (
 
 // drivers is the explicit list of desks, in the order of lists. hosts are the
 // simulators to call in place of desks.
-func drivers(hosts config.DeskHosts) ([]desk.Driver, error) {
+func drivers(hosts config.DeskHosts, publicURL string) ([]desk.Driver, error) {
 	unknown := maps.Clone(hosts)
 	host := func(kind string) string {
 		delete(unknown, kind)
 		return hosts[kind]
 	}
-	list := []desk.Driver{builtin.Driver{}, webhook.Driver{}, intercom.At(host(intercom.Kind))}
+	list := []desk.Driver{
+		builtin.Driver{},
+		webhook.Driver{},
+		intercom.At(host(intercom.Kind)),
+		livechat.At(host(livechat.Kind), origin(publicURL)+"/"),
+	}
 	for kind := range unknown {
 		return nil, fmt.Errorf("HANDOFF_DESK_HOSTS: %q is not a desk with a server of its own", kind)
 	}
 	return list, nil
+}
+
+// origin is the scheme and host of an address that was checked before.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // App is one running process.
@@ -190,7 +206,7 @@ func (a *App) build(sealer *vault.Vault, o Options) (err error) {
 			Relayed:       a.metrics.Relayed,
 		},
 	})
-	desks, err := drivers(c.DeskHosts)
+	desks, err := drivers(c.DeskHosts, c.PublicURL)
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,16 @@ type Driver struct {
 
 var _ desk.Driver = Driver{}
 
+// At is the desk at an address that stands in for both of LiveChat's servers, such
+// as that of a simulator; "" = at LiveChat's own. redirectURI is as in [Driver].
+func At(address, redirectURI string) Driver {
+	d := Driver{RedirectURI: redirectURI}
+	if address != "" {
+		d.Hosts = Hosts{Accounts: address, API: address}
+	}
+	return d
+}
+
 // publicFiles is the client for files when the driver has none of its own.
 var publicFiles = sync.OnceValue(func() *http.Client { return desk.NewHTTPClient(desk.HTTPOptions{}) })
 
