@@ -46,12 +46,18 @@ func (d *intercomDesk) contactOf(ctx context.Context, who identity, ref string) 
 	if err != nil {
 		return "", false, err
 	}
+	if id, err = c.contact(); err == nil {
+		d.contacts.set(ref, id)
+	}
+	return id, false, err
+}
+
+// contact is the id of the conversation's contact.
+func (c *conversation) contact() (string, error) {
 	if len(c.Contacts.Contacts) == 0 || c.Contacts.Contacts[0].ID == "" {
-		return "", false, &fault.Fault{
+		return "", &fault.Fault{
 			Kind: fault.DeskGone, Sent: fault.Sent, Public: "the desk no longer has the contact of this session",
 		}
 	}
-	id = c.Contacts.Contacts[0].ID
-	d.contacts.set(ref, id)
-	return id, false, nil
+	return c.Contacts.Contacts[0].ID, nil
 }

@@ -46,17 +46,22 @@ func newWorkspace(t *testing.T, o simulator.Options, fields map[string]string) *
 
 func connect(t testing.TB, hosts map[string]string, fields map[string]string) *intercomDesk {
 	t.Helper()
+	d, err := connectIn(t, handoff.ModeExternalToDesk, hosts, fields)
+	require.NoError(t, err)
+	return d.(*intercomDesk)
+}
+
+func connectIn(t testing.TB, mode handoff.Mode, hosts map[string]string, fields map[string]string) (desk.Desk, error) {
+	t.Helper()
 	all := map[string]string{fieldAccessToken: "intercom-token", fieldRegion: regionAuto}
 	for name, value := range fields {
 		all[name] = value
 	}
 	client := desk.NewHTTPClient(desk.HTTPOptions{AllowedPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	t.Cleanup(client.CloseIdleConnections)
-	d, err := Driver{Hosts: hosts}.Connect(desk.Settings{
-		ConnectionID: "con_1", Mode: handoff.ModeExternalToDesk, Fields: all, HTTP: client, Now: func() time.Time { return now },
+	return Driver{Hosts: hosts}.Connect(desk.Settings{
+		ConnectionID: "con_1", Mode: mode, Fields: all, HTTP: client, Now: func() time.Time { return now },
 	})
-	require.NoError(t, err)
-	return d.(*intercomDesk)
 }
 
 func openRequest() desk.OpenRequest {

@@ -22,16 +22,30 @@ const (
 	fieldClientSecret = "client_secret"
 	fieldRegion       = "region"
 	fieldAdminID      = "admin_id"
+	// of DESK_TO_DESK
+	fieldTeamID     = "human_team_id"
+	fieldHumanID    = "human_admin_id"
+	fieldUnassigned = "answer_unassigned"
+	fieldEmails     = "answer_emails"
 )
+
+// The choices of a field that is a question.
+const (
+	yes = "yes"
+	no  = "no"
+)
+
+// deskToDesk are the modes of fields that only the messenger needs.
+var deskToDesk = []handoff.Mode{handoff.ModeDeskToDesk}
 
 const (
 	// catchUp is in the middle of what Intercom's patience with webhooks suggests: it
 	// repeats a lost one once, after a minute.
 	catchUp = 45 * time.Second
-	// requestsPerSecond leaves a quarter of the smallest rate limit that apps were seen to
-	// have, 167 calls in 10 s, for what is read after webhooks. Most apps have ten times as
-	// much: https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting.
-	requestsPerSecond = 12
+	// requestsPerSecond is half of what an app may call, 10,000 in a minute, so that two
+	// replicas keep below it. Apps with a smaller limit are told by Intercom to wait:
+	// https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting.
+	requestsPerSecond = 80
 )
 
 // Driver is the Intercom desk.
@@ -57,7 +71,9 @@ func (Driver) Describe() handoff.DeskDescription {
 	return handoff.DeskDescription{
 		Kind:  Kind,
 		Title: "Intercom",
-		Modes: []handoff.Mode{handoff.ModeExternalToDesk},
+		Modes: []handoff.Mode{handoff.ModeExternalToDesk, handoff.ModeDeskToDesk},
+
+		Channel: handoff.ChannelIntercom,
 		Fields: []handoff.CredentialField{
 			{
 				Name: fieldAccessToken, Label: "Access token", Required: true, Secret: true,
@@ -73,7 +89,23 @@ func (Driver) Describe() handoff.DeskDescription {
 			},
 			{
 				Name: fieldAdminID, Label: "Teammate id", Pattern: `^[0-9]{1,20}$`, MaxRunes: 20,
-				Hint: "The number of the teammate in whose name context notes are written and sessions are closed. Empty = the teammate who created the app.",
+				Hint: "The number of the teammate in whose name context notes are written and sessions are closed; in DESK_TO_DESK, the teammate that the Agent is. Empty = the teammate who created the app.",
+			},
+			{
+				Name: fieldTeamID, Label: "Team of humans", Modes: deskToDesk, Pattern: `^[1-9][0-9]{0,19}$`, MaxRunes: 20,
+				Hint: "The number of the team that gets the conversations when a human is needed. It stands in the address of the team's inbox.",
+			},
+			{
+				Name: fieldHumanID, Label: "Human teammate", Modes: deskToDesk, Pattern: `^[1-9][0-9]{0,19}$`, MaxRunes: 20,
+				Hint: "In place of a team: the number of one teammate.",
+			},
+			{
+				Name: fieldUnassigned, Label: "Answer unassigned conversations", Modes: deskToDesk, Default: no, Options: []string{no, yes},
+				Hint: "no = the Agent answers only in conversations that are assigned to it. yes = also in those that are assigned to nobody.",
+			},
+			{
+				Name: fieldEmails, Label: "Answer e-mails", Modes: deskToDesk, Default: no, Options: []string{no, yes},
+				Hint: "Whether the Agent also answers conversations that began as an e-mail. Intercom may keep such answers to itself.",
 			},
 		},
 		Steps: []string{
@@ -81,7 +113,8 @@ func (Driver) Describe() handoff.DeskDescription {
 			"Copy the client secret from Basic information into the form as well.",
 			"Under Configure → Webhooks, enter the message receiving address and subscribe to conversation.admin.replied, conversation.admin.closed, conversation.admin.assigned, conversation.admin.snoozed and conversation.read.",
 			"Switch off Settings → Email → Email notifications, or users with an e-mail address also get the answers by e-mail.",
-			"Exclude these conversations from Fin and from workflows that answer, so that only humans do.",
+			"Exclude these conversations from Fin and from workflows that answer, so that nobody else does.",
+			"For DESK_TO_DESK, where users write in Intercom's messenger: give the Agent a teammate of its own with an inbox seat and make it the default assignee of new conversations; make a team of the humans; and subscribe to conversation.user.created and conversation.user.replied as well.",
 		},
 		Receive:      []handoff.ReceiveAddress{{Label: "Webhook endpoint URL", Path: "/hooks/{token}"}},
 		MaxTextRunes: maxBody,
@@ -109,7 +142,7 @@ func (d Driver) Connect(s desk.Settings) (desk.Desk, error) {
 	if d.Hosts != nil {
 		at = maps.Clone(d.Hosts)
 	}
-	return &intercomDesk{
+	made := &intercomDesk{
 		token:  s.Fields[fieldAccessToken],
 		secret: []byte(s.Fields[fieldClientSecret]),
 		region: s.Fields[fieldRegion],
@@ -118,7 +151,13 @@ func (d Driver) Connect(s desk.Settings) (desk.Desk, error) {
 		http:   s.HTTP,
 		now:    s.Now,
 		pause:  pause,
-	}, nil
+		topics: sessionTopics,
+	}
+	made.translate = made.sessionEvents
+	if s.Mode == handoff.ModeDeskToDesk {
+		return connectMessenger(made, s.Fields)
+	}
+	return made, nil
 }
 
 type intercomDesk struct {
@@ -130,6 +169,9 @@ type intercomDesk struct {
 	http   *http.Client
 	now    func() time.Time
 	pause  func(ctx context.Context, wait time.Duration) bool // false = there is no time for it
+
+	topics    map[string]bool // of webhooks that mean something in the mode
+	translate translator
 
 	identities identities
 	contacts   contacts
@@ -153,17 +195,36 @@ func (d *intercomDesk) Open(ctx context.Context, r desk.OpenRequest) (desk.Opene
 	if err != nil {
 		return desk.Opened{}, err
 	}
+	o := newOpening(&r)
+	if r.Begun != "" {
+		return d.resume(ctx, who, r.Begun, &o)
+	}
 	p, err := d.ensureContact(ctx, who, &r)
 	if err != nil {
 		return desk.Opened{}, err
 	}
-	o := newOpening(&r)
 	ref, err := d.create(ctx, who, p, &o)
 	if err != nil {
 		return desk.Opened{}, err
 	}
 	d.contacts.set(ref, p.id)
 	if err := d.complete(ctx, who, ref, p.id, &o, nil); err != nil {
+		return desk.Opened{Ref: ref}, begun(err)
+	}
+	return desk.Opened{Ref: ref}, nil
+}
+
+// resume adds what is missing to a conversation that an earlier attempt made.
+func (d *intercomDesk) resume(ctx context.Context, who identity, ref string, o *opening) (desk.Opened, error) {
+	c, err := d.read(ctx, who, ref)
+	if err == nil {
+		var contactID string
+		if contactID, err = c.contact(); err == nil {
+			d.contacts.set(ref, contactID)
+			err = d.complete(ctx, who, ref, contactID, o, &c)
+		}
+	}
+	if err != nil {
 		return desk.Opened{Ref: ref}, begun(err)
 	}
 	return desk.Opened{Ref: ref}, nil
@@ -183,7 +244,7 @@ func (d *intercomDesk) Send(ctx context.Context, r desk.SendRequest) (desk.Sent,
 		if err != nil {
 			return desk.Sent{}, err
 		}
-		n, _ := arrived(&c, pieces, r.At)
+		n, _ := arrived(&c, pieces, r.At, byContact)
 		pieces = pieces[n:]
 	}
 	for i := range pieces {
@@ -225,24 +286,23 @@ func (d *intercomDesk) Close(ctx context.Context, r desk.CloseRequest) error {
 	if text == "" {
 		text = "The chat has ended."
 	}
-	var after conversation
-	err = d.call(ctx, request{
-		base: who.base, method: http.MethodPost, path: conversationPath(r.Ref) + "/parts", about: desk.AboutSession,
-		in: adminAction{MessageType: partClose, Type: authorAdmin, AdminID: who.admin, Body: text},
-	}, &after)
+	if err := d.closeAs(ctx, who, r.Ref, text); err != nil {
+		return err
+	}
+	d.contacts.forget(r.Ref)
+	return nil
+}
+
+// closeAs closes a conversation; the contact reads the text, if there is one.
+func (d *intercomDesk) closeAs(ctx context.Context, who identity, ref, text string) error {
+	_, err := d.post(ctx, who, conversationPath(ref)+"/parts", adminAction{MessageType: partClose, Type: authorAdmin, AdminID: who.admin, Body: text})
 	switch {
-	case err == nil && after.ID == "":
-		return unreadable()
 	case fault.Is(err, fault.DeskGone):
-		d.contacts.forget(r.Ref)
 		return nil
 	case fault.Is(err, fault.DeskRejected):
-		if c, readErr := d.read(ctx, who, r.Ref); readErr == nil && c.State == stateClosed {
-			d.contacts.forget(r.Ref)
+		if c, readErr := d.read(ctx, who, ref); readErr == nil && c.State == stateClosed {
 			return nil
 		}
-	case err == nil:
-		d.contacts.forget(r.Ref)
 	}
 	return err
 }
@@ -321,18 +381,24 @@ func (d *intercomDesk) say(ctx context.Context, who identity, ref string, p *pie
 
 // reply posts a reply or a note and gives the id of its part.
 func (d *intercomDesk) reply(ctx context.Context, who identity, ref string, in any) (string, error) {
+	after, err := d.post(ctx, who, conversationPath(ref)+"/reply", in)
+	return after.newest(), err
+}
+
+// post changes a conversation and gives how it is then, with the new part alone.
+func (d *intercomDesk) post(ctx context.Context, who identity, path string, in any) (conversation, error) {
 	var after conversation
-	err := d.call(ctx, request{
-		base: who.base, method: http.MethodPost, path: conversationPath(ref) + "/reply", about: desk.AboutSession, in: in,
-	}, &after)
-	if err != nil {
-		return "", err
+	err := d.call(ctx, request{base: who.base, method: http.MethodPost, path: path, about: desk.AboutSession, in: in}, &after)
+	if err == nil && after.ID == "" {
+		err = unreadable()
 	}
-	if after.ID == "" {
-		return "", unreadable()
+	return after, err
+}
+
+// newest is the id of the newest part, "" = there is none.
+func (c *conversation) newest() string {
+	if n := len(c.Parts.Parts); n > 0 {
+		return string(c.Parts.Parts[n-1].ID)
 	}
-	if parts := after.Parts.Parts; len(parts) > 0 {
-		return string(parts[len(parts)-1].ID), nil
-	}
-	return "", nil
+	return ""
 }

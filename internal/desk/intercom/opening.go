@@ -92,7 +92,11 @@ type note struct {
 }
 
 func newOpening(r *desk.OpenRequest) opening {
-	o := opening{said: newPieces(&r.Question), at: r.At}
+	return opening{said: newPieces(&r.Question), at: r.At, notes: newNotes(r)}
+}
+
+func newNotes(r *desk.OpenRequest) []note {
+	var list []note
 	pages := paginate(blocks(r))
 	for i, page := range pages {
 		n := note{marker: fmt.Sprintf("%s (%d/%d)", marker(r.HandoffID), i+1, len(pages))}
@@ -102,9 +106,9 @@ func newOpening(r *desk.OpenRequest) opening {
 		}
 		n.html += "<p><i>" + escape(n.marker) + "</i></p>"
 		n.plain += n.marker
-		o.notes = append(o.notes, n)
+		list = append(list, n)
 	}
-	return o
+	return list
 }
 
 // marker is in every note of a Handoff.
@@ -215,7 +219,7 @@ func paginate(list []block) [][]block {
 func (d *intercomDesk) complete(ctx context.Context, who identity, ref, contactID string, o *opening, found *conversation) error {
 	rest := o.said[1:]
 	if found != nil {
-		n, _ := arrived(found, rest, o.at)
+		n, _ := arrived(found, rest, o.at, byContact)
 		rest = rest[n:]
 	}
 	for i := range rest {
@@ -276,6 +280,11 @@ func (d *intercomDesk) FindOpened(ctx context.Context, r desk.OpenRequest) (desk
 	if err != nil {
 		return desk.Opened{}, false, err
 	}
+	o := newOpening(&r)
+	if r.Begun != "" {
+		opened, err := d.resume(ctx, who, r.Begun, &o)
+		return opened, err == nil, err
+	}
 	p, err := d.ensureContact(ctx, who, &r)
 	if err != nil || p.fresh {
 		return desk.Opened{}, false, err
@@ -297,7 +306,6 @@ func (d *intercomDesk) FindOpened(ctx context.Context, r desk.OpenRequest) (desk
 	if err != nil {
 		return desk.Opened{}, false, err
 	}
-	o := newOpening(&r)
 	for i := range list.Conversations {
 		ref := string(list.Conversations[i].ID)
 		c, err := d.read(ctx, who, ref)
@@ -339,7 +347,7 @@ func (d *intercomDesk) FindSent(ctx context.Context, r desk.SendRequest) (desk.S
 		return desk.Sent{}, false, err
 	}
 	pieces := newPieces(&r.Text)
-	n, last := arrived(&c, pieces, r.At)
+	n, last := arrived(&c, pieces, r.At, byContact)
 	if n < len(pieces) {
 		return desk.Sent{}, false, nil
 	}
@@ -349,13 +357,16 @@ func (d *intercomDesk) FindSent(ctx context.Context, r desk.SendRequest) (desk.S
 // clockSkew is how far Intercom's clock may be behind ours.
 const clockSkew = 5 * time.Second
 
+// byContact reports whether the contact said the part.
+func byContact(p *part) bool { return p.Author.isContact() && !isContext(p) }
+
 // arrived counts how many of the pieces, from the first, are the newest that the
-// contact said, none before since. last is the id of the newest of them.
-func arrived(c *conversation, pieces []piece, since time.Time) (n int, last string) {
+// speaker said, none before since. last is the id of the newest of them.
+func arrived(c *conversation, pieces []piece, since time.Time, speaker func(*part) bool) (n int, last string) {
 	var said []*part
 	for i := range c.Parts.Parts {
 		p := &c.Parts.Parts[i]
-		if p.Author.isContact() && p.CreatedAt >= since.Add(-clockSkew).Unix() && !isContext(p) {
+		if speaker(p) && p.CreatedAt >= since.Add(-clockSkew).Unix() {
 			said = append(said, p)
 		}
 	}

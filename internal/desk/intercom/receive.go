@@ -24,7 +24,20 @@ const (
 	topicSnoozed   = "conversation.admin.snoozed"
 	topicUnsnoozed = "conversation.admin.unsnoozed"
 	topicDeleted   = "conversation.deleted"
+
+	topicUserCreated = "conversation.user.created"
+	topicUserReplied = "conversation.user.replied"
 )
+
+// sessionTopics are those of EXTERNAL_TO_DESK.
+var sessionTopics = map[string]bool{
+	topicReplied: true, topicAssigned: true, topicClosed: true, topicOpened: true, topicSnoozed: true, topicUnsnoozed: true,
+	topicDeleted: true,
+}
+
+// translator gives the events of a conversation that happened since a moment, in the
+// order in which they did. at is the time of the look.
+type translator func(who identity, c *conversation, since, at time.Time) []handoff.DeskEvent
 
 // Webhooks come late, in any order, and not at all. Intercom repeats one after a
 // minute, so whatever was made in lookBack may still be missing.
@@ -57,9 +70,7 @@ func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 	if json.Unmarshal(r.Body, &n) != nil || n.Type != "notification_event" {
 		return nil, fault.New(fault.InvalidInput, "the request must be a notification of Intercom")
 	}
-	switch n.Topic {
-	case topicReplied, topicAssigned, topicClosed, topicOpened, topicSnoozed, topicUnsnoozed, topicDeleted:
-	default:
+	if !d.topics[n.Topic] {
 		return nil, nil
 	}
 	var told conversation
@@ -83,9 +94,13 @@ func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 	}
 	looking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	events, err := d.happened(looking, who, ref, told.since(r.ReceivedAt.Add(-lookBack)), r.ReceivedAt)
+	since := told.since(r.ReceivedAt.Add(-lookBack))
+	if n.Topic == topicUserCreated {
+		since = time.Unix(0, 0)
+	}
+	events, err := d.happened(looking, who, ref, since, r.ReceivedAt)
 	if err != nil && signed && n.Topic != topicClosed {
-		return d.events(who, &told, time.Time{}, r.ReceivedAt), nil
+		return d.translate(who, &told, time.Time{}, r.ReceivedAt), nil
 	}
 	return events, err
 }
@@ -122,7 +137,7 @@ func (d *intercomDesk) happened(ctx context.Context, who identity, ref string, s
 	if string(c.ID) != ref {
 		return nil, unreadable()
 	}
-	events := d.events(who, &c, since, at)
+	events := d.translate(who, &c, since, at)
 	if c.State == stateClosed && c.end() < 0 {
 		// Closed in a way that leaves no part, as merging may.
 		events = append(events, handoff.DeskEvent{Kind: handoff.DeskEnded, Ref: ref, ID: "closed:" + ref, At: at.UTC()})
@@ -134,9 +149,9 @@ func deleted(ref string, at time.Time) []handoff.DeskEvent {
 	return []handoff.DeskEvent{{Kind: handoff.DeskEnded, Ref: ref, ID: "deleted:" + ref, At: at}}
 }
 
-// events translates the parts of a conversation that were made since a moment, and
-// its end whenever that was, in the order in which they were made.
-func (d *intercomDesk) events(who identity, c *conversation, since, at time.Time) []handoff.DeskEvent {
+// sessionEvents translates the parts of a conversation that were made since a moment,
+// and its end whenever that was.
+func (d *intercomDesk) sessionEvents(who identity, c *conversation, since, at time.Time) []handoff.DeskEvent {
 	slices.SortStableFunc(c.Parts.Parts, func(a, b part) int { return before(&a, &b) })
 	end := c.end()
 	var list []handoff.DeskEvent
@@ -148,12 +163,7 @@ func (d *intercomDesk) events(who identity, c *conversation, since, at time.Time
 		}
 		e := handoff.DeskEvent{Ref: string(c.ID), At: partTime(p, at)}
 		if p.byHuman() && p.assigns() {
-			joined := e
-			joined.Kind, joined.ID = handoff.DeskJoined, string(p.ID)+":joined"
-			if p.AssignedTo.ID == p.Author.ID {
-				joined.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
-			}
-			list = append(list, joined)
+			list = append(list, joined(e, p))
 		}
 		list = append(list, messages(e, p)...)
 		if ends {
@@ -162,6 +172,16 @@ func (d *intercomDesk) events(who identity, c *conversation, since, at time.Time
 		}
 	}
 	return list
+}
+
+// joined is the news that a teammate got the conversation, with the name where it is
+// known: that of whoever took it for themselves.
+func joined(e handoff.DeskEvent, p *part) handoff.DeskEvent {
+	e.Kind, e.ID = handoff.DeskJoined, string(p.ID)+":joined"
+	if p.AssignedTo.ID == p.Author.ID {
+		e.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
+	}
+	return e
 }
 
 // end is the index of the part that ended the conversation, -1 = none did. One that
@@ -218,17 +238,23 @@ func messages(e handoff.DeskEvent, p *part) []handoff.DeskEvent {
 	if !p.byHuman() || !public[p.Type] || p.Redacted {
 		return nil
 	}
-	text, files := clean(p.Body, p.Attachments)
+	e.Kind, e.ID = handoff.DeskMessage, string(p.ID)
+	e.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
+	return texts(e, p.Body, p.Attachments)
+}
+
+// texts are what was said, in one event or, where the text is too long for one
+// message, in several; none where nothing was said.
+func texts(e handoff.DeskEvent, body string, uploads []upload) []handoff.DeskEvent {
+	text, files := clean(body, uploads)
 	if text == "" && len(files) == 0 {
 		return nil
 	}
-	e.Kind = handoff.DeskMessage
-	e.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
 	var list []handoff.DeskEvent
+	first := e.ID
 	for i, s := range handoff.SplitText(text, handoff.MaxTextRunes) {
-		e.Text, e.ID = s, string(p.ID)
-		if i > 0 {
-			e.ID += ":" + strconv.Itoa(i+1)
+		if e.Text = s; i > 0 {
+			e.ID = first + ":" + strconv.Itoa(i+1)
 		}
 		list = append(list, e)
 	}

@@ -477,18 +477,24 @@ func FuzzReceive(f *testing.F) {
 		f.Add(sample(f, filepath.Base(path)))
 	}
 	d := signedDesk(f)
+	listening := signedDesk(f)
+	m, err := connectMessenger(listening, map[string]string{fieldTeamID: "7", fieldUnassigned: yes, fieldEmails: yes})
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, body string) {
-		events, err := receiveSigned(t, d, body)
-		if err != nil {
-			require.Contains(t, []fault.Kind{fault.InvalidInput, fault.DeskUnavailable}, fault.KindOf(err))
-			require.Empty(t, events)
-		}
-		for _, e := range events {
-			require.NotEmpty(t, e.ID)
-			require.Regexp(t, conversationID, e.Ref)
-			require.NoError(t, handoff.ValidAttachments("attachments", e.Attachments))
-			require.LessOrEqual(t, len([]rune(e.Text)), handoff.MaxTextRunes)
-			require.NotContains(t, e.Text, "\x00")
+		for _, receiver := range []*intercomDesk{d, m.intercomDesk} {
+			events, err := receiveSigned(t, receiver, body)
+			if err != nil {
+				require.Contains(t, []fault.Kind{fault.InvalidInput, fault.DeskUnavailable}, fault.KindOf(err))
+				require.Empty(t, events)
+			}
+			for _, e := range events {
+				require.NotEmpty(t, e.ID)
+				require.Regexp(t, conversationID, e.Ref)
+				require.NoError(t, handoff.ValidAttachments("attachments", e.Attachments))
+				require.LessOrEqual(t, len([]rune(e.Text)), handoff.MaxTextRunes)
+				require.NotContains(t, e.Text, "\x00")
+				require.NotContains(t, e.User.Name+e.User.ID+e.User.Email+e.User.AnonymousID, "\x00")
+			}
 		}
 	})
 }

@@ -67,6 +67,35 @@ func TestOpenIsCompleted(t *testing.T) {
 	}
 }
 
+// What an earlier attempt has begun needs no search, which may not know it yet.
+func TestOpenGoesOnWhereItBegan(t *testing.T) {
+	t.Parallel()
+	for name, find := range map[string]bool{"looked for": true, "opened again": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, simulator.Options{}, nil)
+			r := openRequest()
+			r.Question.Body = strings.Repeat("long ", 3_000) // two pieces
+			w.Fail(failing(1, "POST", "/reply", simulator.Failure{Done: true}))
+			opened, err := w.desk.Open(t.Context(), r)
+			require.Error(t, err)
+			w.Fail(failing(-1, "POST", "/search", simulator.Failure{Status: 500}))
+			r.Begun, r.Repeat = opened.Ref, true
+			if find {
+				var found bool
+				opened, found, err = w.desk.FindOpened(t.Context(), r)
+				require.True(t, found)
+			} else {
+				opened, err = w.desk.Open(t.Context(), r)
+			}
+			require.NoError(t, err)
+			require.Equal(t, r.Begun, opened.Ref)
+			require.Len(t, w.Conversations(), 1)
+			require.Len(t, w.Conversations()[0].Parts, 2)
+		})
+	}
+}
+
 // The conversation of an earlier Handoff that asked the same is not this one's.
 func TestFindOpenedKeepsHandoffsApart(t *testing.T) {
 	t.Parallel()

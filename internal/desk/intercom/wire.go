@@ -61,8 +61,28 @@ type adminAction struct {
 	MessageType string `json:"message_type"`
 	Type        string `json:"type"`
 	AdminID     string `json:"admin_id"`
-	Body        string `json:"body"`
+	Body        string `json:"body,omitempty"`
 }
+
+// adminReply says something to the contact as a teammate.
+type adminReply struct {
+	MessageType    string   `json:"message_type"`
+	Type           string   `json:"type"`
+	AdminID        string   `json:"admin_id"`
+	Body           string   `json:"body"`
+	AttachmentURLs []string `json:"attachment_urls,omitempty"`
+}
+
+// assignment gives a conversation to a teammate or a team.
+type assignment struct {
+	MessageType string `json:"message_type"`
+	Type        string `json:"type"` // admin or team
+	AdminID     string `json:"admin_id"`
+	AssigneeID  string `json:"assignee_id"`
+}
+
+// nobody is the assignee who takes a conversation from its teammate.
+const nobody = "0"
 
 // What is read. Members that nobody needs are left out, and every member may be
 // absent. Versions of Intercom's API older than 2 lack the same members.
@@ -120,9 +140,14 @@ type conversation struct {
 	ConversationID id     `json:"conversation_id"` // of conversation.deleted
 	CreatedAt      int64  `json:"created_at"`
 	State          string `json:"state"`
+	AdminAssignee  id     `json:"admin_assignee_id"` // 0 and absent = nobody
+	TeamAssignee   id     `json:"team_assignee_id"`
 	Source         struct {
+		Type        string   `json:"type"`
 		Body        string   `json:"body"`
+		Author      author   `json:"author"`
 		Attachments []upload `json:"attachments"`
+		Redacted    bool     `json:"redacted"`
 	} `json:"source"`
 	Contacts struct {
 		Contacts []contact `json:"contacts"`
@@ -133,6 +158,24 @@ type conversation struct {
 }
 
 const stateClosed = "closed"
+
+// adminList and teamList say who there is.
+type adminList struct {
+	Type   string `json:"type"`
+	Admins []struct {
+		ID      id     `json:"id"`
+		Name    string `json:"name"`
+		HasSeat *bool  `json:"has_inbox_seat"`
+	} `json:"admins"`
+}
+
+type teamList struct {
+	Type  string `json:"type"`
+	Teams []struct {
+		ID   id     `json:"id"`
+		Name string `json:"name"`
+	} `json:"teams"`
+}
 
 type conversationList struct {
 	Type          string         `json:"type"`
@@ -164,6 +207,7 @@ type author struct {
 	Type        string `json:"type"`
 	ID          id     `json:"id"`
 	Name        string `json:"name"`
+	Email       string `json:"email"`
 	FromAIAgent bool   `json:"from_ai_agent"`
 	IsAIAnswer  bool   `json:"is_ai_answer"`
 }
@@ -172,6 +216,7 @@ type author struct {
 const (
 	authorAdmin = "admin"
 	authorUser  = "user"
+	authorTeam  = "team"
 )
 
 // isContact reports whether the author is the User's side of the conversation.
