@@ -1,6 +1,7 @@
 // Package intercom is the desk Intercom (https://www.intercom.com), through its
-// REST API 2.15 and its webhooks. Users stay on the Agent's channel; Operators
-// answer in Intercom's inbox.
+// REST API 2.15 and its webhooks. Operators answer in Intercom's inbox. Users stay on
+// the Agent's channel, or write in Intercom's messenger (DESK_TO_DESK), where the
+// Agent is a teammate: see [messengerDesk].
 //
 // # From us to Intercom
 //
@@ -8,8 +9,9 @@
 //	POST /contacts/search, /contacts, /contacts/{id}/unarchive, PUT /contacts/{id}
 //	                                the contact that stands for the User
 //	POST /conversations             a handoff: the newest question, from the contact
-//	POST /conversations/{id}/reply  a message of the User; the context, as a note
-//	POST /conversations/{id}/parts  the session ended on our side
+//	POST /conversations/{id}/reply  a message of the User or the Agent; the context, as a note
+//	POST /conversations/{id}/parts  the session ended on our side; assignments
+//	GET  /admins, /teams            in DESK_TO_DESK, whether those of the form exist
 //	GET  /conversations/{id}, POST /conversations/search
 //	                                what an unknown outcome left; what happened
 //
@@ -28,15 +30,15 @@
 // # Back to us
 //
 // Intercom calls the message receiving address with the topics
-// conversation.admin.*. With a client secret the signature over the exact bytes
+// conversation.admin.*, in DESK_TO_DESK also conversation.user.*. With a client secret the signature over the exact bytes
 // decides whether it was Intercom. Either way a webhook is only the news that
 // something happened: what, is read by the API, in the order in which it was made
 // and with whatever other webhooks did not bring. So webhooks may be repeated, come
-// in any order, or get lost. Where Intercom does not answer, a signed webhook is
-// believed by itself. Open sessions are also looked at without any webhook.
+// in any order, or get lost. Where Intercom does not answer for three seconds, a
+// signed webhook is believed by itself. Open sessions are also looked at without any webhook.
 //
-// Only what human teammates said in public becomes an event, identified by the id
-// of its part, so that the same part is one event however often it is met.
+// Only what human teammates said in public, and in DESK_TO_DESK what contacts wrote,
+// becomes an event, identified by the id of its part, so that the same part is one event however often it is met.
 //
 // # Memory
 //

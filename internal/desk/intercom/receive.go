@@ -46,6 +46,9 @@ const (
 	lookTimeout = 3 * time.Second // Intercom waits 5 s for the answer of a webhook
 )
 
+// lookWaits are the waits before a look that failed is repeated, within lookTimeout.
+var lookWaits = []time.Duration{300 * time.Millisecond, time.Second}
+
 // conversationID is the form of a conversation's id, which becomes part of an address.
 var conversationID = regexp.MustCompile(`^[0-9]{1,20}$`)
 
@@ -84,7 +87,7 @@ func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 	}
 	who, err := d.identify(ctx)
 	if err != nil {
-		return nil, err
+		return nil, again(err)
 	}
 	if n.AppID != who.app && who.app != "" {
 		return nil, nil
@@ -92,15 +95,39 @@ func (d *intercomDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 	if signed && n.Topic == topicDeleted {
 		return deleted(ref, r.ReceivedAt), nil
 	}
-	looking, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
 	since := told.since(r.ReceivedAt.Add(-lookBack))
 	if n.Topic == topicUserCreated {
 		since = time.Unix(0, 0)
 	}
-	events, err := d.happened(looking, who, ref, since, r.ReceivedAt)
+	events, err := d.look(ctx, who, ref, since, r.ReceivedAt)
 	if err != nil && signed && n.Topic != topicClosed {
 		return d.translate(who, &told, time.Time{}, r.ReceivedAt), nil
+	}
+	return events, again(err)
+}
+
+// again has Intercom send a webhook again. Told that we are called too often, which
+// is what it told us, it would hold back all of them for up to two hours.
+func again(err error) error {
+	if !fault.Is(err, fault.DeskRateLimited) {
+		return err
+	}
+	f := *fault.As(err)
+	f.Kind = fault.DeskUnavailable
+	return &f
+}
+
+// look asks Intercom what happened for as long as there is time.
+func (d *intercomDesk) look(ctx context.Context, who identity, ref string, since, at time.Time) ([]handoff.DeskEvent, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	events, err := d.happened(ctx, who, ref, since, at)
+	for _, wait := range lookWaits {
+		f := fault.As(err)
+		if f == nil || !f.Retryable() || !d.pause(ctx, max(wait, f.After)) {
+			break
+		}
+		events, err = d.happened(ctx, who, ref, since, at)
 	}
 	return events, err
 }

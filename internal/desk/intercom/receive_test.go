@@ -2,6 +2,7 @@ package intercom
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -69,6 +70,7 @@ func signedDesk(t testing.TB) *intercomDesk {
 	d := connect(t, map[string]string{}, map[string]string{fieldClientSecret: secret})
 	d.identities.set(identity{base: "http://127.0.0.1:1", admin: "7709999", app: "zx81qw92"})
 	d.http = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("down") })}
+	d.pause = func(context.Context, time.Duration) bool { return false }
 	return d
 }
 
@@ -421,10 +423,39 @@ func TestIntercomIsDownDuringAHint(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, simulator.Options{}, nil)
 	ref := w.open(t)
-	w.Fail(failing(1, "GET", ref, simulator.Failure{Status: 503}))
-	_, err := w.desk.Receive(t.Context(), desk.Inbound{ReceivedAt: now, Body: []byte(
-		strings.ReplaceAll(sample(t, "webhook.conversation.admin.replied.html.json"), "219900000000042", ref))})
+	w.Fail(failing(-1, "GET", ref, simulator.Failure{Status: 503}))
+	hint := desk.Inbound{ReceivedAt: now, Body: []byte(
+		strings.ReplaceAll(sample(t, "webhook.conversation.admin.replied.html.json"), "219900000000042", ref))}
+	_, err := w.desk.Receive(t.Context(), hint)
 	require.Equal(t, fault.DeskUnavailable, fault.KindOf(err), "Intercom sends it again")
+	require.Equal(t, lookWaits, w.waits)
+	w.Fail(failing(-1, "GET", ref, simulator.Failure{Status: 429}))
+	_, err = w.desk.Receive(t.Context(), hint)
+	require.Equal(t, fault.DeskUnavailable, fault.KindOf(err), "after a 429 Intercom would send nothing for long")
+}
+
+// A look that fails for a moment is repeated before a signed webhook is believed by
+// itself, which would not know of what was said before.
+func TestIntercomIsDownForAMoment(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 503} {
+		w := newWorkspace(t, simulator.Options{ClientSecret: secret}, map[string]string{fieldClientSecret: secret})
+		ref := w.open(t)
+		_, err := w.Reply(ref, simulator.Dana, "one")
+		require.NoError(t, err)
+		hook, err := w.Reply(ref, simulator.Dana, "two")
+		require.NoError(t, err)
+		w.Fail(failing(2, "GET", ref, simulator.Failure{Status: status}))
+		events, err := w.desk.Receive(t.Context(), desk.Inbound{Header: hook.Header, Body: hook.Body, ReceivedAt: now})
+		require.NoError(t, err)
+		require.Equal(t, []string{"one", "two"}, []string{events[0].Text, events[1].Text})
+
+		w.Fail(failing(-1, "GET", ref, simulator.Failure{Status: status}))
+		events, err = w.desk.Receive(t.Context(), desk.Inbound{Header: hook.Header, Body: hook.Body, ReceivedAt: now})
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+		require.Equal(t, "two", events[0].Text)
+	}
 }
 
 // A teammate whose words an AI wrote is not human either.
