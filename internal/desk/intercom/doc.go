@@ -30,15 +30,17 @@
 // # Back to us
 //
 // Intercom calls the message receiving address with the topics
-// conversation.admin.*, in DESK_TO_DESK also conversation.user.*. With a client secret the signature over the exact bytes
-// decides whether it was Intercom. Either way a webhook is only the news that
-// something happened: what, is read by the API, in the order in which it was made
-// and with whatever other webhooks did not bring. So webhooks may be repeated, come
-// in any order, or get lost. Where Intercom does not answer for three seconds, a
-// signed webhook is believed by itself. Open sessions are also looked at without any webhook.
+// conversation.admin.*, in DESK_TO_DESK also conversation.user.*. With a client
+// secret the signature over the exact bytes decides whether it was Intercom. Either
+// way a webhook is only the news that something happened: what, is read by the API,
+// in the order in which it was made and with whatever other webhooks did not bring.
+// So webhooks may be repeated, come in any order, or get lost. Where Intercom does
+// not answer for three seconds, a signed webhook is believed by itself. Open sessions
+// are also looked at without any webhook.
 //
 // Only what human teammates said in public, and in DESK_TO_DESK what contacts wrote,
-// becomes an event, identified by the id of its part, so that the same part is one event however often it is met.
+// becomes an event, identified by the id of its part, so that the same part is one
+// event however often it is met.
 //
 // # Memory
 //

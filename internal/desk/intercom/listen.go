@@ -73,21 +73,32 @@ func (m *messengerDesk) events(who identity, c *conversation, since, at time.Tim
 	slices.SortStableFunc(c.Parts.Parts, func(a, b part) int { return before(&a, &b) })
 	var (
 		list    []handoff.DeskEvent
-		listens = m.holder(who, c) != withOthers && (m.emails || c.Source.Type != "email")
+		with    = m.holder(who, c)
+		listens = with != withOthers && (m.emails || c.Source.Type != "email")
 		end     = c.end()
 		newest  = newestAssignment(c.Parts.Parts)
+		unheard = since.Unix()
 	)
-	if source := c.source(); listens && source.CreatedAt >= since.Unix() {
+	if with == withAgent {
+		// Nobody looks at these without a webhook, so this one brings whatever the Agent has
+		// not answered.
+		unheard = min(unheard, c.newestWord(who))
+	}
+	if source := c.source(); listens && source.CreatedAt >= unheard {
 		list = append(list, m.userWrote(c, source, at)...)
 	}
 	for i := range c.Parts.Parts {
 		p := &c.Parts.Parts[i]
-		if !partID.MatchString(string(p.ID)) || p.by(who) || p.CreatedAt < since.Unix() && i != end {
+		byContact := p.Author.isContact()
+		switch {
+		case !partID.MatchString(string(p.ID)), p.by(who):
+			continue
+		case byContact && p.CreatedAt < unheard, !byContact && p.CreatedAt < since.Unix() && i != end:
 			continue
 		}
 		e := handoff.DeskEvent{Ref: string(c.ID), At: partTime(p, at)}
 		switch {
-		case p.Author.isContact():
+		case byContact:
 			if listens && !present(p.AppPackageCode) {
 				list = append(list, m.userWrote(c, p, at)...)
 			}
@@ -107,6 +118,16 @@ func (m *messengerDesk) events(who identity, c *conversation, since, at time.Tim
 		}
 	}
 	return list
+}
+
+// newestWord is when the Agent said something last, in unix seconds; 0 = never.
+func (c *conversation) newestWord(who identity) int64 {
+	for i := len(c.Parts.Parts) - 1; i >= 0; i-- {
+		if p := &c.Parts.Parts[i]; p.by(who) && p.Type == partComment {
+			return p.CreatedAt
+		}
+	}
+	return 0
 }
 
 // newestAssignment is the index of the newest part that gives the conversation to

@@ -214,12 +214,14 @@ func TestContactsByTheAPI(t *testing.T) {
 	d.knows(t, item)
 	events, err := receiveSigned(t, d.intercomDesk, item)
 	require.NoError(t, err)
-	require.Empty(t, events)
+	require.Len(t, events, 1)
+	require.Equal(t, "source", events[0].ID)
 	item = strings.Replace(item, `"app_package_code": "acme-handoff"`, `"app_package_code": null`, 1)
 	d.knows(t, item)
 	events, err = receiveSigned(t, d.intercomDesk, item)
 	require.NoError(t, err)
-	require.Equal(t, "Order 1182", events[0].Text)
+	require.Len(t, events, 2)
+	require.Equal(t, "Order 1182", events[1].Text)
 }
 
 // A whole dialogue: the Agent, humans whom it asks, and the Agent again.
@@ -310,6 +312,25 @@ func TestMessengerDisorder(t *testing.T) {
 	slices.Reverse(hooks)
 	require.Equal(t, []string{"USER_WROTE one", "USER_WROTE two", "USER_WROTE three", "MESSAGE Dana Helper four", "USER_WROTE five"},
 		m.receive(append(hooks, hooks...)))
+}
+
+// What the Agent has not answered is brought by whatever webhook comes next.
+func TestLostQuestions(t *testing.T) {
+	t.Parallel()
+	m := newMessenger(t, agents, nil)
+	ref := m.begin("one")
+	m.hear()
+	m.agentSays(ref, "yes")
+	m.userWrites(ref, "two")
+	m.Notifications() // lost
+	m.clock = m.clock.Add(time.Hour)
+	m.userWrites(ref, "three")
+	require.Equal(t, []string{"USER_WROTE two", "USER_WROTE three"}, m.hear())
+	m.agentSays(ref, "yes?")
+	m.seen = map[string]bool{}
+	m.clock = m.clock.Add(time.Hour)
+	m.userWrites(ref, "four")
+	require.Equal(t, []string{"USER_WROTE four"}, m.hear(), "what was answered is not looked at for ever")
 }
 
 func TestHandoverOnTheWire(t *testing.T) {
@@ -492,7 +513,9 @@ func TestTakenBack(t *testing.T) {
 		}
 		missed, err := m.desk.Missed(t.Context(), ref, now.Add(time.Hour))
 		require.NoError(t, err)
-		require.Empty(t, missed, "our own end is no news")
+		for _, e := range missed {
+			require.Equal(t, "hello", e.Text, "our own end is no news")
+		}
 		m.userWrites(ref, "And now?")
 		require.Contains(t, m.hear(), "USER_WROTE And now?", reason)
 	}
