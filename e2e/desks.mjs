@@ -5,12 +5,17 @@
 //
 // Postgres is the server that HANDOFF_TEST_POSTGRES_URL names, or a throw-away one.
 import { check, finish } from './check.mjs';
+import { intercomMessenger } from './desks/intercom-messenger.mjs';
 import { intercom } from './desks/intercom.mjs';
 import { Simulator } from './desks/simulator.mjs';
 import * as databases from './handoff/database.mjs';
 import { build, Server } from './handoff/server.mjs';
 
-const desks = { intercom };
+/** Each with a server and a simulator of its own: [the desk, what is played, its name]. */
+const plays = [
+  ['intercom', intercom, 'Intercom'],
+  ['intercom', intercomMessenger, "Intercom's messenger"],
+];
 
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : ['sqlite'];
 for (const name of chosen) {
@@ -20,13 +25,13 @@ const binary = await build();
 
 for (const name of chosen) {
   const database = await databases[name]();
-  for (const [desk, play] of Object.entries(desks)) {
+  for (const [desk, play, title] of plays) {
     const simulator = await Simulator.start(binary, desk);
     const server = await Server.start(binary, database, {
       HANDOFF_DESK_HOSTS: `${desk}=${simulator.url}`,
       HANDOFF_ALLOWED_PRIVATE_NETWORKS: '', // the simulator needs none
     });
-    const named = (what, ...rest) => check(`${database.name}: ${desk}: ${what}`, ...rest);
+    const named = (what, ...rest) => check(`${database.name}: ${title}: ${what}`, ...rest);
     await play(named, server, simulator);
     await simulator.stop();
   }
