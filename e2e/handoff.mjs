@@ -29,7 +29,7 @@ const runs = [];
 for (const name of chosen) {
   const database = await databases[name]();
   const named = (what, ...rest) => check(`${database.name}: ${what}`, ...rest);
-  // What a killed server leaves behind takes half a minute to be picked up; with a
+  // What a killed server leaves behind takes half a minute to be picked up on Postgres; with a
   // server of its own that goes on beside the rest.
   runs.push({ database, named, crashing: crashes(named, await Server.start(binary, database)) });
 }

@@ -10,7 +10,7 @@ const messages = 40; // of each side, in each of the lives of the server
 const crashesAt = [messages, 2 * messages];
 const total = 3 * messages;
 
-/** A killed process leaves its lease on a conversation's deliveries behind, which runs out after 30 s. */
+/** A killed process leaves its lease on a conversation's deliveries behind, which on Postgres runs out after 30 s. */
 const leaseSeconds = 45;
 
 export async function crashes(check, server) {

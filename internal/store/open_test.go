@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -97,6 +98,45 @@ func TestSQLiteBelongsToOneProcess(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), "others can read %s", file)
 	}
+}
+
+// A process that has died leaves its leases behind. On SQLite its successor need not
+// wait for their end, and still knows that the heads may have been delivered.
+func TestSQLiteFreesTheLanesOfTheLastProcess(t *testing.T) {
+	t.Parallel()
+	o := store.Options{SQLitePath: filepath.Join(t.TempDir(), "test.db"), Now: func() time.Time { return now }}
+	s, err := store.Open(t.Context(), o)
+	require.NoError(t, err)
+	c := newConversation(t, s)
+	queue := func(lane string) {
+		_, err := s.Change(t.Context(), c.ID, "", func(handoff.Snapshot) (*handoff.Change, error) {
+			return &handoff.Change{Deliveries: []handoff.QueuedDelivery{{EventIndex: -1, Delivery: handoff.Delivery{
+				ID: handoff.NewID(handoff.DeliveryPrefix), Lane: lane, ConversationID: c.ID, Kind: handoff.DeliverMessage,
+				Status: handoff.DeliveryPending, CreatedAt: now,
+			}}}}, nil
+		})
+		require.NoError(t, err)
+	}
+	claim := func(owner string) map[string]bool {
+		leases, err := s.ClaimLanes(t.Context(), owner, now, now.Add(30*time.Second), 10)
+		require.NoError(t, err)
+		abandoned := map[string]bool{}
+		for _, l := range leases {
+			abandoned[l.Lane] = l.Abandoned
+		}
+		return abandoned
+	}
+	queue("postponed")
+	require.Equal(t, map[string]bool{"postponed": false}, claim("first"))
+	finish := handoff.FinishDelivery{Lane: "postponed", LaneSeq: 1, Owner: "first"}
+	require.NoError(t, s.PostponeDelivery(t.Context(), finish, now.Add(time.Second), handoff.Delivery{Attempts: 1}))
+	queue("leased")
+	require.Equal(t, map[string]bool{"leased": false}, claim("second"))
+	require.NoError(t, s.Close()) // gives nothing back, as a process that dies
+
+	s = open(t, o)
+	require.Equal(t, map[string]bool{"leased": true}, claim("third"), "what waits for a retry goes on waiting")
+	require.Empty(t, claim("fourth"), "it is leased again")
 }
 
 func TestPostgresOpensForManyAtOnce(t *testing.T) {

@@ -60,6 +60,11 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 	if err := s.migrate(ctx, writer, goose.DialectSQLite3, files); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
+	// Whoever holds a lease has died: the lock of the file proves that nobody else is
+	// there. The owner stays, so that the lane is claimed as abandoned.
+	if _, err := writer.ExecContext(ctx, "UPDATE lanes SET ready_at = min(ready_at, ?) WHERE lease_owner IS NOT NULL", instant(s.now())); err != nil {
+		return fmt.Errorf("open %s: free the lanes of the last process: %w", path, err)
+	}
 
 	readers, err := sql.Open("sqlite", sqliteDSN(path, true))
 	if err != nil {
