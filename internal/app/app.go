@@ -190,6 +190,9 @@ func (a *App) loadAdminToken() (err error) {
 	return err
 }
 
+// The hub asks its log whether it can do more.
+var _ stream.ChangedHandoffs = (*store.Store)(nil)
+
 // build makes the rooms, from the inside out.
 func (a *App) build(sealer *vault.Vault, o Options) (err error) {
 	c, pace := a.config, o.Pace

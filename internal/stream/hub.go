@@ -34,7 +34,8 @@ type LogReader interface {
 // the [Bus] alone.
 type ChangedHandoffs interface {
 	// HandoffsChangedSince lists the Handoffs of these Agents, open and closed, with
-	// (UpdatedAt, ID) > (since, afterID), in that order, at most limit.
+	// (UpdatedAt, ID) > (since, afterID), in that order, at most limit. It may leave out
+	// those that ended long before since.
 	HandoffsChangedSince(ctx context.Context, agentIDs []string, since time.Time, afterID string, limit int) ([]handoff.Handoff, error)
 }
 

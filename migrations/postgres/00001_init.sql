@@ -183,6 +183,8 @@ CREATE INDEX handoffs_conversation ON handoffs (conversation_id, requested_at, i
 CREATE INDEX handoffs_connection ON handoffs (connection_id, requested_at, id);
 CREATE INDEX handoffs_agent_open ON handoffs (agent_id, requested_at, id) WHERE state <> 'CLOSED';
 CREATE INDEX handoffs_reason ON handoffs (agent_id, reason, requested_at, id) WHERE state = 'CLOSED';
+-- Those that have ended lately, for the consoles.
+CREATE INDEX handoffs_ended ON handoffs (agent_id, closed_at, id) WHERE state = 'CLOSED';
 
 CREATE TABLE operator_notes (
     id         text COLLATE "C" PRIMARY KEY,

@@ -157,6 +157,7 @@ CREATE INDEX handoffs_conversation ON handoffs (conversation_id, requested_at, i
 CREATE INDEX handoffs_connection ON handoffs (connection_id, requested_at, id);
 CREATE INDEX handoffs_agent_open ON handoffs (agent_id, requested_at, id) WHERE state <> 'CLOSED';
 CREATE INDEX handoffs_reason ON handoffs (agent_id, reason, requested_at, id) WHERE state = 'CLOSED';
+CREATE INDEX handoffs_ended ON handoffs (agent_id, closed_at, id) WHERE state = 'CLOSED';
 
 CREATE TABLE operator_notes (
     id         TEXT    NOT NULL PRIMARY KEY,

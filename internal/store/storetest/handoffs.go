@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"testing"
@@ -91,6 +92,49 @@ var handoffTests = map[string]func(*testing.T, *world){
 		require.Equal(t, map[handoff.State]int64{handoff.StateActive: 1, handoff.StateWaiting: 2, handoff.StateRequesting: 1}, counts)
 		_, err = w.Handoff(w.ctx, "hof_nobody")
 		requireFault(t, err, fault.NotFound, "")
+	},
+	"what has changed lately is listed in its order": func(t *testing.T, w *world) {
+		changed := w.Store.(interface {
+			HandoffsChangedSince(ctx context.Context, agentIDs []string, since time.Time, afterID string, limit int) ([]handoff.Handoff, error)
+		})
+		at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+		a, b, other := w.agent(), w.agent(), w.agent()
+		open := func(agent handoff.Agent, updated int) handoff.Handoff {
+			return w.open(w.conversation(agent.ID).ID, w.connection(agent.ID).ID, func(h *handoff.Handoff) { h.UpdatedAt = at(updated) })
+		}
+		ended := func(agent handoff.Agent, closed, updated int) handoff.Handoff {
+			return *w.change(open(agent, 0).ConversationID, func(s handoff.Snapshot) *handoff.Change {
+				c := closing(s, at(closed), handoff.ReasonUserEnded)
+				c.Handoff.UpdatedAt = at(updated)
+				return c
+			}).Handoff
+		}
+		old := open(a, 10)
+		want := []handoff.Handoff{open(a, 20), ended(b, 15, 30), open(b, 40), open(a, 40), ended(a, 50, 50)}
+		open(other, 30)
+		ended(b, -3_600, 60) // too long ago
+
+		both := []string{a.ID, b.ID}
+		for limit := 1; limit <= len(want)+1; limit++ {
+			var got []handoff.Handoff
+			for since, id := old.UpdatedAt, old.ID; ; {
+				list, err := changed.HandoffsChangedSince(w.ctx, both, since, id, limit)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(list), limit)
+				if len(list) == 0 {
+					break
+				}
+				got = append(got, list...)
+				since, id = list[len(list)-1].UpdatedAt, list[len(list)-1].ID
+			}
+			equal(t, want, got)
+		}
+		list, err := changed.HandoffsChangedSince(w.ctx, []string{a.ID}, at(39), "", 10)
+		require.NoError(t, err)
+		equal(t, want[3:], list)
+		list, err = changed.HandoffsChangedSince(w.ctx, nil, at(0), "", 10)
+		require.NoError(t, err)
+		require.Empty(t, list)
 	},
 	"the newest session of an id at the desk is found": func(t *testing.T, w *world) {
 		s := w.session()
