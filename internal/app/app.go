@@ -371,12 +371,12 @@ func (a *App) Stop(ctx context.Context) error {
 	if err := a.server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		problems = append(problems, err, a.server.Close())
 	}
-	a.relay.Stop(ctx)
+	problems = append(problems, a.hub.Stop(ctx))
+	a.relay.Stop(ctx) // the last to wait: it may need all the time that is left
 	if a.stopBackground != nil {
 		a.stopBackground()
 	}
 	a.background.Wait()
-	problems = append(problems, a.hub.Stop(ctx))
 	a.catalog.Close()
 	problems = append(problems, a.store.Close())
 	a.log.InfoContext(ctx, "stopped")
