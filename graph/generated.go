@@ -4443,7 +4443,11 @@ type SendSignalPayload {
 input RequestHandoffInput {
   "The Conversation."
   conversationId: ID!
-  "The epoch of the Agent's turn that asks; a turn that has passed fails with STALE_CONTROL. Leave out when the User asks; refused with a User token."
+  """
+  The epoch of the Agent's turn that asks; a turn that has passed fails with
+  STALE_CONTROL. While a handoff is open the outcome is ALREADY_ACTIVE, whatever the
+  epoch. Leave out when the User asks; refused with a User token.
+  """
   epoch: Int64
   "For the Operator only; at most 2,000 characters. Refused with a User token."
   note: String

@@ -789,7 +789,9 @@ type ReplayDeliveryPayload struct {
 type RequestHandoffInput struct {
 	// The Conversation.
 	ConversationID string `json:"conversationId"`
-	// The epoch of the Agent's turn that asks; a turn that has passed fails with STALE_CONTROL. Leave out when the User asks; refused with a User token.
+	// The epoch of the Agent's turn that asks; a turn that has passed fails with
+	// STALE_CONTROL. While a handoff is open the outcome is ALREADY_ACTIVE, whatever the
+	// epoch. Leave out when the User asks; refused with a User token.
 	Epoch *int64 `json:"epoch,omitempty"`
 	// For the Operator only; at most 2,000 characters. Refused with a User token.
 	Note *string `json:"note,omitempty"`
