@@ -363,6 +363,15 @@ func conformanceWaiting(t *testing.T, s *apptest.Service, clock *apptest.Clock) 
 	require.Equal(t, "WAIT_TIMEOUT", canary.Handoff().Reason)
 	require.Equal(t, "TIMEOUT", desk.AwaitSeen(t, canary.Handoff().DeskRef, 2)[1].Type)
 
+	// Another one chooses to end when it is asked.
+	chooses := agent.Converse(nil)
+	chooses.Connecting(nil)
+	clock.Advance(60 * time.Second)
+	chooses.Await("asked", apptest.Notice("KEEP_WAITING"))
+	_, err = chooses.TryUserEnds()
+	require.NoError(t, err)
+	backWithAgent(chooses, "WAIT_TIMEOUT")
+
 	// Where nobody can be asked, and where the owner does not want it, it ends.
 	whatsapp := agent.Converse(apptest.Vars{"channel": "WHATSAPP"})
 	whatsapp.Connecting(nil)
@@ -374,7 +383,7 @@ func conformanceWaiting(t *testing.T, s *apptest.Service, clock *apptest.Clock) 
 	require.Equal(t, "WAITING", whatsapp.Handoff().State, "the timeout is the one of its beginning")
 	clock.Advance(55 * time.Second)
 	backWithAgent(whatsapp, "WAIT_TIMEOUT")
-	for _, conversation := range []*apptest.Conversation{canary, c, whatsapp, ends} {
+	for _, conversation := range []*apptest.Conversation{canary, c, chooses, whatsapp, ends} {
 		require.LessOrEqual(t, apptest.Count(conversation.Log(), apptest.State("CLOSED")), 1)
 	}
 	require.Zero(t, apptest.Count(whatsapp.Log(), apptest.Notice("KEEP_WAITING")))

@@ -9,10 +9,10 @@ import (
 
 // Patience is how long a test waits for what must happen. A test that passes never
 // waits that long.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // pollEvery is how often [Eventually] looks.
-const pollEvery = 5 * time.Millisecond
+const pollEvery = 15 * time.Millisecond
 
 // Eventually waits until done reports true, for what gives no signal of its own:
 // the figures of a process, or the end of a write to its log.

@@ -1,6 +1,8 @@
 package apptest
 
 import (
+	"errors"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -55,6 +57,14 @@ func (c *Conversation) tryUserToken(seconds int) (string, error) {
 	err := c.Runtime.Try(`mutation($c: ID!, $s: Int!) { createUserToken(input: {conversationId: $c, lifetimeSeconds: $s}) { token } }`,
 		Vars{"c": c.ID, "s": seconds}, &made)
 	return made.CreateUserToken.Token, err
+}
+
+// Through is the same Conversation by way of another replica, without a chat.
+func (c *Conversation) Through(t testing.TB, s *Service) *Conversation {
+	agent := *c.Agent
+	agent.Service, agent.t = s, t
+	agent.Admin, agent.Runtime = s.Administrator(t), s.As(t, c.Key())
+	return &Conversation{Agent: &agent, ID: c.ID, UserToken: c.UserToken, User: s.As(t, c.UserToken)}
 }
 
 // NewUserToken makes another token for the User.
@@ -134,7 +144,12 @@ func (c *Conversation) UserWrites(text string) Posted {
 
 // TryAgentWrites posts a message of the Agent under an epoch.
 func (c *Conversation) TryAgentWrites(epoch int64, text string) error {
-	return c.Runtime.Try(`mutation($input: PostAgentMessageInput!) { postAgentMessage(input: $input) { `+messageFields+` } }`,
+	return c.TryAgentWritesAs(c.Runtime, epoch, text)
+}
+
+// TryAgentWritesAs is [Conversation.TryAgentWrites] with another credential.
+func (c *Conversation) TryAgentWritesAs(caller *Client, epoch int64, text string) error {
+	return caller.Try(`mutation($input: PostAgentMessageInput!) { postAgentMessage(input: $input) { `+messageFields+` } }`,
 		Vars{"input": Vars{"conversationId": c.ID, "epoch": epoch, "text": text}}, nil)
 }
 
@@ -210,14 +225,26 @@ const handoffFields = `id state reason deskRef operatorName claimedBy note summa
 // Handoff is the newest Handoff of the Conversation.
 func (c *Conversation) Handoff() Handoff {
 	c.t.Helper()
+	h, err := c.TryHandoff()
+	require.NoError(c.t, err)
+	return h
+}
+
+// TryHandoff is [Conversation.Handoff] for any goroutine.
+func (c *Conversation) TryHandoff() (Handoff, error) {
 	var read struct {
 		Conversation struct {
 			Handoffs struct{ Nodes []Handoff }
 		}
 	}
-	c.Runtime.Do(`query($c: ID!) { conversation(id: $c) { handoffs(first: 1) { nodes { `+handoffFields+` } } } }`, Vars{"c": c.ID}, &read)
-	require.NotEmpty(c.t, read.Conversation.Handoffs.Nodes, "no handoff was ever requested")
-	return read.Conversation.Handoffs.Nodes[0]
+	err := c.Runtime.Try(`query($c: ID!) { conversation(id: $c) { handoffs(first: 1) { nodes { `+handoffFields+` } } } }`, Vars{"c": c.ID}, &read)
+	if err == nil && len(read.Conversation.Handoffs.Nodes) == 0 {
+		err = errors.New("no handoff was ever requested")
+	}
+	if err != nil {
+		return Handoff{}, err
+	}
+	return read.Conversation.Handoffs.Nodes[0], nil
 }
 
 // ReturnPackage is what the Agent gets back.
@@ -239,7 +266,7 @@ func (c *Conversation) ReturnPackage() ReturnPackage {
 	return *read.Handoff.ReturnPackage
 }
 
-// TryEnd ends the open Handoff; mutation is endHandoff, cancelHandoff or keepWaiting.
+// tryInput calls endHandoff, cancelHandoff or keepWaiting.
 func (c *Conversation) tryInput(as *Client, mutation, inputType string) (Handoff, error) {
 	var done map[string]struct{ Handoff Handoff }
 	err := as.Try(`mutation($input: `+inputType+`!) { `+mutation+`(input: $input) { handoff { `+handoffFields+` } } }`,

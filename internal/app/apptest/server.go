@@ -2,6 +2,7 @@ package apptest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"sync"
@@ -34,9 +35,9 @@ type Server struct {
 	app      *app.App
 }
 
-// Start runs the service until the test ends. It looks for deliveries and deadlines
-// every 20 ms, for unavailable desks every 50 ms, and for events of other replicas
-// every 100 ms.
+// Start runs the service until the test ends. It looks for events of other replicas
+// every 100 ms. With a Clock it looks at it every 20 ms, since moving the Clock wakes
+// nobody.
 func Start(t testing.TB, d *Database, o Options) *Server {
 	t.Helper()
 	s := &Server{Service: newService(d.AdminToken), Log: &Log{}, t: t, database: d, options: o}
@@ -58,22 +59,16 @@ func (s *Server) Start() {
 	c, err := config.Load(environ)
 	require.NoError(s.t, err)
 	o := app.Options{Log: app.NewLogger(c, s.Log), Version: "test", Drivers: s.options.Drivers, Pace: s.options.Pace}
-	orDefault(&o.Pace.Sweep, 20*time.Millisecond)
-	orDefault(&o.Pace.Recheck, 50*time.Millisecond)
-	orDefault(&o.Pace.Poll, 100*time.Millisecond)
+	o.Pace.Poll = cmp.Or(o.Pace.Poll, 100*time.Millisecond)
 	if s.options.Clock != nil {
 		o.Now = s.options.Clock.Now
+		o.Pace.Sweep = cmp.Or(o.Pace.Sweep, 20*time.Millisecond)
+		o.Pace.Recheck = cmp.Or(o.Pace.Recheck, 50*time.Millisecond)
 	}
 	s.app, err = app.New(context.Background(), c, o)
 	require.NoError(s.t, err)
 	s.app.Start(context.Background())
 	s.at(s.app.URL())
-}
-
-func orDefault(d *time.Duration, fallback time.Duration) {
-	if *d == 0 {
-		*d = fallback
-	}
 }
 
 // Stop ends the service as SIGTERM would. Stopping twice is fine.

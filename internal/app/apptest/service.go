@@ -31,6 +31,7 @@ type Service struct {
 
 // Exchange is a GraphQL operation with its answer, byte by byte.
 type Exchange struct {
+	Token  string // of the caller
 	Query  string
 	Answer []byte
 }
@@ -69,12 +70,15 @@ func (s *Service) TryGet(path string) (status int, body string, err error) {
 }
 
 // Get reads an address of the service that must answer 200.
-func (s *Service) Get(t testing.TB, path string) string {
+func (s *Service) Get(t testing.TB, path string) string { return s.GetWith(t, path, "") }
+
+// GetWith is [Service.Get] with a credential.
+func (s *Service) GetWith(t testing.TB, path, token string) string {
 	t.Helper()
-	status, body, err := s.TryGet(path)
+	status, body, err := s.send(http.MethodGet, path, token, nil)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, status, body)
-	return body
+	require.Equal(t, http.StatusOK, status, string(body))
+	return string(body)
 }
 
 // maxAnswer bounds what is read of an answer.
@@ -163,7 +167,7 @@ func (c *Client) Try(query string, variables Vars, into any) error {
 	if err != nil {
 		return err
 	}
-	c.service.remember(query, answer)
+	c.service.remember(Exchange{Token: c.Token, Query: query, Answer: answer})
 	var decoded struct {
 		Data   json.RawMessage
 		Errors []struct {
@@ -184,11 +188,11 @@ func (c *Client) Try(query string, variables Vars, into any) error {
 	return json.Unmarshal(decoded.Data, into)
 }
 
-func (s *Service) remember(query string, answer []byte) {
+func (s *Service) remember(e Exchange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keep {
-		s.answered = append(s.answered, Exchange{Query: query, Answer: answer})
+		s.answered = append(s.answered, e)
 	}
 }
 
