@@ -144,7 +144,7 @@ func TestRacesAtTheDeadline(t *testing.T) {
 }
 
 // racing is how many conversations have the same deadline.
-const racing = 16
+const racing = 12
 
 // play races in every conversation and counts what act has won: the first, in which it
 // comes before the deadline, but not the last, in which it comes after. In between the

@@ -62,7 +62,7 @@ func (u *unreliable) react(call apptest.Call) apptest.Reaction {
 func TestOrderThroughRetries(t *testing.T) {
 	const (
 		conversations = 4
-		messages      = 12
+		messages      = 8
 		seed          = 20260131
 	)
 	apptest.OnEachDatabase(t, func(t *testing.T, d *apptest.Database) {

@@ -16,7 +16,7 @@ import (
 func TestEachMessageOfTheDeskIsShownOnce(t *testing.T) {
 	const (
 		messages = 12
-		copies   = 20
+		copies   = 8
 	)
 	apptest.OnEachDatabase(t, func(t *testing.T, d *apptest.Database) {
 		s := apptest.Start(t, d, apptest.Options{})

@@ -15,7 +15,7 @@ import (
 // while it gets the chat back. Whatever the race, each of its messages is either in
 // the log, where its epoch had control, or refused and nowhere.
 func TestNoLateAgentMessage(t *testing.T) {
-	const rounds = 16
+	const rounds = 10
 	apptest.OnEachDatabase(t, func(t *testing.T, d *apptest.Database) {
 		s := apptest.Start(t, d, apptest.Options{})
 		agent := s.NewAgent(t).WithBuiltin()
