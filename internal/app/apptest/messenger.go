@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"handoff/internal/desk"
@@ -166,39 +165,22 @@ type AwaitingUpdate struct {
 // Awaiting follows, until the test ends, what awaits the Agent.
 func (a *Agent) Awaiting() *Awaiting {
 	a.t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: Patience}
-	conn, response, err := dialer.Dial("ws"+strings.TrimPrefix(a.URL, "http")+"/graphql", http.Header{})
+	socket, err := a.subscribe(a.Key(), false, `subscription($a: ID!) { awaitingConversationUpdates(agentId: $a) {
+		initial conversation { id channel awaitsAgent epoch lastSeq } } }`, Vars{"a": a.ID})
 	require.NoError(a.t, err)
-	_ = response.Body.Close()
-	r := &Stream{conn: conn}
-	a.t.Cleanup(r.Close)
-	require.NoError(a.t, r.send(Vars{"type": "connection_init", "payload": Vars{"authorization": "Bearer " + a.Key()}}))
-	_, err = r.receive()
-	require.NoError(a.t, err)
-	require.NoError(a.t, r.send(Vars{"id": "1", "type": "subscribe", "payload": Vars{
-		"query": `subscription($a: ID!) { awaitingConversationUpdates(agentId: $a) {
-			initial conversation { id channel awaitsAgent epoch lastSeq } } }`,
-		"variables": Vars{"a": a.ID},
-	}}))
+	a.t.Cleanup(socket.Close)
 	w := &Awaiting{}
 	go func() {
-		for {
-			f, err := r.receive()
-			if err == nil && f.Type == "ping" {
-				err = r.send(Vars{"type": "pong"})
-			}
+		w.updates.end(socket.follow(func(payload json.RawMessage) error {
 			var next struct {
 				Data struct{ AwaitingConversationUpdates AwaitingUpdate }
 			}
-			if err == nil && f.Type == "next" {
-				err = json.Unmarshal(f.Payload, &next)
-				w.updates.add(next.Data.AwaitingConversationUpdates)
+			if err := json.Unmarshal(payload, &next); err != nil {
+				return err
 			}
-			if err != nil {
-				w.updates.end(err)
-				return
-			}
-		}
+			w.updates.add(next.Data.AwaitingConversationUpdates)
+			return nil
+		}))
 	}()
 	return w
 }
