@@ -171,6 +171,8 @@ func TestNobodyAnswersInTheMessenger(t *testing.T) {
 		c.Connecting(apptest.Vars{"epoch": 1})
 		m.AwaitDid(t, "SAY SYSTEM "+handoff.StandardText(handoff.NoticeConnecting, "en"))
 		agent.Tells(userWrote("2", "Anybody?"))
+		// A lease must not end, by the clock, while its worker is at work.
+		apptest.Eventually(t, "nothing to deliver", func() bool { return len(agent.Deliveries("")) == 0 })
 		clock.Advance(time.Minute)
 		epoch := backWithAgent(c, "WAIT_TIMEOUT")
 		require.Equal(t, c.ID, runtime.Await(t, epoch, 1).Conversation.ID)

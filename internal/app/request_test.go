@@ -79,11 +79,8 @@ func TestRequestBeforeTheDeskIsReady(t *testing.T) {
 		requireUntouched(t, c)
 
 		agent.Set(apptest.Vars{"enabled": true})
-		other := agent.Converse(apptest.Vars{"channel": "INTERCOM"})
-		wrong := other.Request(nil)
-		require.Equal(t, "WRONG_CHANNEL", wrong.Outcome)
-		require.Contains(t, wrong.Detail, "INTERCOM")
-		requireUntouched(t, other)
+		_, err = agent.TryConverse(apptest.Vars{"channel": "INTERCOM"})
+		require.Equal(t, "INVALID_INPUT", apptest.CodeOf(err), "it begins in the desk's own messenger")
 	})
 }
 
