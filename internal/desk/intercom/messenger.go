@@ -241,29 +241,26 @@ func (m *messengerDesk) bring(ctx context.Context, who identity, ref string, not
 		}
 		opened.Ref = ref
 	}
-	if found != nil && handedOver(who, found, notes) {
-		return desk.Opened{Ref: ref}, nil
-	}
-	if err := m.giveToHumans(ctx, who, ref); err != nil {
-		return desk.Opened{Ref: ref}, err
-	}
-	return desk.Opened{Ref: ref}, nil
-}
-
-// giveToHumans assigns the conversation to the team or teammate. A team may get it
-// beside the Agent's teammate, who then leaves.
-func (m *messengerDesk) giveToHumans(ctx context.Context, who identity, ref string) error {
-	if m.team == "" {
-		_, err := m.assign(ctx, who, ref, authorAdmin, m.human)
-		return err
-	}
-	after, err := m.assign(ctx, who, ref, authorTeam, m.team)
+	after, err := m.giveToHumans(ctx, who, ref, notes, found)
 	if err == nil && string(after.AdminAssignee) == who.admin {
+		// The team got it beside the Agent's teammate, who leaves.
 		if _, err = m.assign(ctx, who, ref, authorAdmin, nobody); err != nil {
 			err = begun(err)
 		}
 	}
-	return err
+	return desk.Opened{Ref: ref}, err
+}
+
+// giveToHumans assigns the conversation to the team or teammate, unless that was
+// done already.
+func (m *messengerDesk) giveToHumans(ctx context.Context, who identity, ref string, notes []note, found *conversation) (conversation, error) {
+	switch {
+	case found != nil && given(who, found, notes):
+		return *found, nil
+	case m.team != "":
+		return m.assign(ctx, who, ref, authorTeam, m.team)
+	}
+	return m.assign(ctx, who, ref, authorAdmin, m.human)
 }
 
 func (m *messengerDesk) assign(ctx context.Context, who identity, ref, kind, to string) (conversation, error) {
@@ -271,20 +268,19 @@ func (m *messengerDesk) assign(ctx context.Context, who identity, ref, kind, to 
 		assignment{MessageType: partAssignment, Type: kind, AdminID: who.admin, AssigneeID: to})
 }
 
-// handedOver reports whether the conversation was given to the humans after the
-// notes, and the Agent's teammate has left.
-func handedOver(who identity, c *conversation, notes []note) bool {
-	noted, given := false, false
+// given reports whether the conversation was given to the humans after the notes.
+func given(who identity, c *conversation, notes []note) bool {
+	noted := false
 	for i := range c.Parts.Parts {
 		p := &c.Parts.Parts[i]
 		switch {
 		case p.Type == partNote && strings.Contains(p.Body, notes[len(notes)-1].marker):
 			noted = true
-		case noted && p.isOurs(who) && p.Type == partAssignment && p.AssignedTo.ID != "" && string(p.AssignedTo.ID) != who.admin:
-			given = true
+		case noted && p.isOurs(who) && p.Type == partAssignment && !noOne(p.AssignedTo.ID) && string(p.AssignedTo.ID) != who.admin:
+			return true
 		}
 	}
-	return given && string(c.AdminAssignee) != who.admin
+	return false
 }
 
 // FindOpened looks whether an earlier attempt has handed the conversation over.
@@ -298,20 +294,20 @@ func (m *messengerDesk) FindOpened(ctx context.Context, r desk.OpenRequest) (des
 	if err != nil {
 		return desk.Opened{}, false, err
 	}
-	if !handedOver(who, &c, handover(&r)) {
+	if !given(who, &c, handover(&r)) || string(c.AdminAssignee) == who.admin {
 		return desk.Opened{}, false, nil
 	}
 	return desk.Opened{Ref: ref}, true, nil
 }
 
-// Send is not needed: what Users write in the messenger is in the conversation already.
+// Send has nothing to do: Users write in the messenger themselves.
 func (m *messengerDesk) Send(context.Context, desk.SendRequest) (desk.Sent, error) {
-	return desk.Sent{}, fault.New(fault.Unsupported, "users write in Intercom's messenger themselves")
+	return desk.Sent{}, nil
 }
 
-// FindSent is as little needed.
+// FindSent finds everything for the same reason.
 func (m *messengerDesk) FindSent(context.Context, desk.SendRequest) (desk.Sent, bool, error) {
-	return desk.Sent{}, false, nil
+	return desk.Sent{}, true, nil
 }
 
 // Close takes the conversation back from the humans. After a silence of the User it
