@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 )
 
 // File is what an agent or a customer sends besides text.
@@ -139,8 +138,8 @@ func (s *Simulator) end(c *Chat, by string) Notification {
 	return n
 }
 
-// Visit has a customer begin a chat in LiveChat's own messenger, which the routing
-// gives to an agent. It gives the id of the chat.
+// Visit has a customer begin a chat in LiveChat's own messenger, saying something or
+// "", which the routing gives to an agent. It gives the id of the chat.
 func (s *Simulator) Visit(name, email, text string, to Agent) (string, Notification) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +162,9 @@ func (s *Simulator) Return(chat, text string, to Agent) (Notification, error) {
 
 func (s *Simulator) visit(c *Chat, text string, to Agent) Notification {
 	t := s.begin(c, nil, false, to)
-	s.add(t, Event{Type: "message", Text: text, Author: c.Customer})
+	if text != "" {
+		s.add(t, Event{Type: "message", Text: text, Author: c.Customer})
+	}
 	return s.notifyChat(c, t)
 }
 
@@ -243,8 +244,8 @@ func (s *Simulator) eventObject(e *Event, customer bool) object {
 		o["visibility"] = e.Visibility
 	}
 	author := e.Author
-	if i := slices.IndexFunc(s.o.Agents, func(a Agent) bool { return a.ID == e.Author }); customer && i >= 0 {
-		author = s.o.Agents[i].opaque()
+	if customer {
+		author = opaque(author)
 	}
 	for name, value := range map[string]string{
 		"author_id": author, "custom_id": e.CustomID, "text": e.Text, "url": e.URL, "name": e.Name, "content_type": e.ContentType,
@@ -270,7 +271,7 @@ func (s *Simulator) chatObject(c *Chat, t *Thread, customer bool) object {
 	}
 	for i := range t.Present {
 		a := &t.Present[i]
-		ids = append(ids, map[bool]string{true: a.opaque(), false: a.ID}[customer])
+		ids = append(ids, map[bool]string{true: opaque(a.ID), false: a.ID}[customer])
 	}
 	return object{
 		"id": c.ID, "users": s.users(c, t, customer), "access": object{"group_ids": t.Groups},
@@ -307,7 +308,7 @@ func (s *Simulator) users(c *Chat, t *Thread, customer bool) []any {
 func agentObject(a *Agent, present, customer bool) object {
 	if customer {
 		return object{
-			"id": a.opaque(), "type": "agent", "name": a.Name, "present": present, "avatar": "https://cdn.example.com/a.png", "job_title": "Support Agent",
+			"id": opaque(a.ID), "type": "agent", "name": a.Name, "present": present, "avatar": "https://cdn.example.com/a.png", "job_title": "Support Agent",
 		}
 	}
 	return object{

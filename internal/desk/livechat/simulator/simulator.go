@@ -47,12 +47,13 @@ var (
 	Seat = Agent{ID: "ai@example.com", Name: "AI Agent", Groups: []int{0, 5}}
 )
 
-// opaque is how customers see the id of an agent.
-func (a *Agent) opaque() string {
-	if a.Bot {
-		return a.ID
+// opaque is how customers see the id of an agent: not the e-mail address. Other ids
+// are the same for them.
+func opaque(id string) string {
+	if !strings.Contains(id, "@") {
+		return id
 	}
-	sum := md5.Sum([]byte(a.ID))
+	sum := md5.Sum([]byte(id))
 	return hex.EncodeToString(sum[:])
 }
 
