@@ -197,13 +197,15 @@ func (d *externalDesk) start(ctx context.Context, customer *record, action, chat
 }
 
 // opened notes the thread that was made. When that fails nobody could write into it,
-// so it ends again.
+// so it ends again, unless another session has the customer by now.
 func (d *externalDesk) opened(ctx context.Context, customer *record, r *desk.OpenRequest, made begun, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
 	if err := d.attach(ctx, customer, r.HandoffID, made.ChatID, made.ThreadID); err != nil {
-		_ = d.deactivate(ctx, customer, made.ChatID)
+		if customer.Holder == r.HandoffID {
+			_ = d.deactivate(ctx, customer, made.ChatID)
+		}
 		return "", unclear(err)
 	}
 	return newRef(made.ChatID, made.ThreadID), nil

@@ -217,17 +217,12 @@ func (d *externalDesk) release(ctx context.Context, r *record, handoffID, thread
 		})
 		return err
 	}
-	for key, version := range map[string]int64{r.key: r.version, d.chatKey(r.Chat): -1} {
-		if version < 0 {
-			var err error
-			if _, version, err = d.memory.Get(ctx, key); err != nil {
-				return memoryFault(err)
-			}
+	for _, key := range []string{d.chatKey(r.Chat), r.key} {
+		_, version, err := d.memory.Get(ctx, key)
+		if err == nil && version > 0 {
+			_, err = d.memory.Put(ctx, key, nil, version)
 		}
-		if version == 0 {
-			continue
-		}
-		if _, err := d.memory.Put(ctx, key, nil, version); err != nil && !errors.Is(err, desk.ErrMemoryChanged) {
+		if err != nil && !errors.Is(err, desk.ErrMemoryChanged) {
 			return memoryFault(err)
 		}
 	}

@@ -420,8 +420,8 @@ func whoIs(u *user) handoff.User {
 	return found
 }
 
-// Missed reads the thread of a session that was given to people. It has ended when
-// the chat has, and when the Agent sits in it again.
+// Missed reads the thread of a session that people have. It has ended when the chat
+// has, and when the Agent sits in it alone again.
 func (d *insideDesk) Missed(ctx context.Context, ref string, since time.Time) ([]handoff.DeskEvent, error) {
 	e := handoff.DeskEvent{Ref: ref, At: d.now().UTC()}
 	c, err := d.readRef(ctx, ref)
@@ -435,5 +435,8 @@ func (d *insideDesk) Missed(ctx context.Context, ref string, since time.Time) ([
 	for i := range c.Thread.Events {
 		list = append(list, d.spoken(e, &c.Thread.Events[i], c.Users)...)
 	}
-	return missed(list, e, since, c.Thread.Active && !d.seated(&c)), nil
+	alone := d.seated(&c) && !slices.ContainsFunc(c.Users, func(u user) bool {
+		return u.Present && isHuman(u.ID) && !d.isSeat(u.ID)
+	})
+	return missed(list, e, since, c.Thread.Active && !alone), nil
 }

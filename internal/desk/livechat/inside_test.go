@@ -254,10 +254,54 @@ func TestHumanBesideTheAgent(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, simulator.Options{})
 	d := a.inside(t, nil)
-	chat, _, _ := visit(t, a)
+	chat, ref, _ := visit(t, a)
 	n, err := a.Answer(chat, simulator.Dana, "Let me")
 	require.NoError(t, err)
 	require.Equal(t, handoff.DeskMessage, receive(t, d, n)[0].Kind)
+	missed, err := d.Missed(t.Context(), ref, start.Add(time.Hour))
+	require.NoError(t, err)
+	require.Empty(t, missed, "not the end: the person is there")
+}
+
+// What goes wrong at LiveChat, for everything that is done from the seat.
+func TestInsideTrouble(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		failure simulator.Failure
+		kind    fault.Kind
+		sent    fault.Stage
+	}{
+		"401":       {simulator.Failure{Status: 401}, fault.DeskUnauthorized, fault.Sent},
+		"403":       {simulator.Failure{Status: 403, Type: "authorization"}, fault.DeskUnauthorized, fault.Sent},
+		"404":       {simulator.Failure{Status: 404}, fault.DeskGone, fault.Sent},
+		"inactive":  {simulator.Failure{Status: 400, Type: "chat_inactive"}, fault.DeskGone, fault.Sent},
+		"429":       {simulator.Failure{Status: 429, Type: "too_many_requests"}, fault.DeskRateLimited, fault.Sent},
+		"500":       {simulator.Failure{Status: 500, Type: "internal"}, fault.DeskUnavailable, fault.Sent},
+		"timeout":   {simulator.Failure{Status: 504, Type: "request_timeout"}, fault.DeskUnavailable, fault.MaybeSent},
+		"no answer": {simulator.Failure{}, fault.DeskUnavailable, fault.MaybeSent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAccount(t, simulator.Options{})
+			d := a.inside(t, nil)
+			_, ref, _ := visit(t, a)
+			open(t, d, takeover(ref))
+			_, other, _ := visit(t, a)
+			a.Fail(func(*http.Request) *simulator.Failure { return &c.failure })
+			_, openErr := d.Open(t.Context(), takeover(other))
+			_, sayErr := d.Say(t.Context(), sayRequest(other, "dlv_s", "my parcel is late"))
+			closeErr := d.Close(t.Context(), closeRequest(ref))
+			if c.kind == fault.DeskGone {
+				require.NoError(t, closeErr, "ended is what we wanted")
+				closeErr = sayErr
+			}
+			for _, err := range []error{openErr, sayErr, closeErr} {
+				require.Equal(t, c.kind, fault.KindOf(err))
+				require.Equal(t, c.sent, fault.As(err).Sent)
+				require.NotContains(t, err.Error(), "parcel")
+			}
+		})
+	}
 }
 
 // Wherever a takeover is cut off, its repeat says nothing twice.
