@@ -54,7 +54,9 @@ func (simulated) Describe() handoff.DeskDescription {
 }
 
 func (simulated) Connect(s desk.Settings) (desk.Desk, error) {
-	return Driver{Hosts: Hosts{Accounts: s.Fields[fieldHost], API: s.Fields[fieldHost]}, Files: nowhere}.Connect(s)
+	d := At(s.Fields[fieldHost])
+	d.Files = nowhere
+	return d.Connect(s)
 }
 
 // fake tells what the simulator got in the words of the kit.
