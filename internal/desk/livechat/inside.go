@@ -27,6 +27,8 @@ type insideDesk struct {
 	secret        string
 	group         int // the people who take over
 	failOffline   bool
+
+	names names
 }
 
 var (
@@ -210,6 +212,11 @@ func (d *insideDesk) sendEvent(ctx context.Context, chatID string, e event) (str
 	if err == nil && sent.EventID == "" {
 		err = unreadable()
 	}
+	if refusedAs(err, errAccess) {
+		f := *fault.As(err)
+		f.Kind, f.Public = fault.DeskRejected, "the AI agent's seat is not in this chat now, so LiveChat lets it say nothing"
+		err = &f
+	}
 	return sent.EventID, err
 }
 
@@ -344,13 +351,38 @@ func (d *insideDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.Des
 			return nil, err
 		}
 		if n.Action == actionEvent {
-			return d.spoken(e, &p.Event, nil), nil
+			list := d.spoken(e, &p.Event, nil)
+			for i := range list {
+				if list[i].Kind == handoff.DeskMessage {
+					list[i].OperatorName = line(d.nameOf(ctx, e.Ref, p.Event.AuthorID), handoff.MaxIdentityRunes)
+				}
+			}
+			return list, nil
 		}
 		if isHuman(p.User.ID) && !d.isSeat(p.User.ID) {
+			d.names.set(p.User.ID, p.User.Name)
 			return joined(e, p.User.Name), nil
 		}
 	}
 	return nil, nil
+}
+
+// nameOf gives the name of an agent in a chat, reading it the first time. A name that
+// cannot be had holds up no message.
+func (d *insideDesk) nameOf(ctx context.Context, ref, agent string) string {
+	if name, known := d.names.get(agent); known {
+		return name
+	}
+	c, err := d.readRef(ctx, ref)
+	if err != nil {
+		return ""
+	}
+	i := slices.IndexFunc(c.Users, func(u user) bool { return u.ID == agent })
+	if i < 0 {
+		return ""
+	}
+	d.names.set(agent, c.Users[i].Name)
+	return c.Users[i].Name
 }
 
 // isOurs reports whether the Agent sits in the chat, or did before.

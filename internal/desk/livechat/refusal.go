@@ -16,6 +16,7 @@ import (
 // The types of refusals that are acted on.
 const (
 	errAuthentication = "authentication"
+	errAccess         = "missing_access"
 	errChatInactive   = "chat_inactive"
 	errAnonymized     = "chat_anonymized"
 	errLimitReached   = "limit_reached"
@@ -36,7 +37,7 @@ type meaning struct {
 var meanings = map[string]meaning{
 	errAuthentication: {fault.DeskUnauthorized, "", "it does not accept the token"},
 	"authorization":   {fault.DeskUnauthorized, "", "the token lacks a permission; see the set-up steps"},
-	"missing_access":  {fault.DeskUnauthorized, fault.DeskGone, "the token may not use this chat"},
+	errAccess:         {fault.DeskUnauthorized, fault.DeskGone, "the token may not use this chat"},
 	errChatInactive:   {fault.DeskRejected, fault.DeskGone, "the chat has ended"},
 	errAnonymized:     {fault.DeskRejected, fault.DeskGone, "the chat was anonymized"},
 	"chat_not_found":  {fault.DeskRejected, fault.DeskGone, "there is no such chat"},
