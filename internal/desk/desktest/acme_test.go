@@ -138,7 +138,11 @@ func (a *acme) Open(ctx context.Context, r desk.OpenRequest) (desk.Opened, error
 			out.Texts = append(out.Texts, round.Question.Plain(), round.Answer.Plain())
 		}
 		out.Texts = append(out.Texts, r.Question.Plain())
-		if err := a.call(ctx, "/open", out, desk.AboutDesk); err != nil {
+		about := desk.AboutDesk
+		if a.mode == handoff.ModeDeskToDesk {
+			about = desk.AboutSession
+		}
+		if err := a.call(ctx, "/open", out, about); err != nil {
 			return desk.Opened{}, err
 		}
 	}
@@ -249,7 +253,13 @@ func (a acmeReader) FindSent(ctx context.Context, r desk.SendRequest) (desk.Sent
 type acmeSpeaker struct{ *acme }
 
 func (a acmeSpeaker) Say(ctx context.Context, r desk.SayRequest) (desk.Sent, error) {
-	return desk.Sent{}, a.call(ctx, "/say", acmeCall{Session: r.Ref, Texts: []string{r.Text.Plain()}, At: r.At.UnixMilli()}, desk.AboutSession)
+	for i, part := range handoff.SplitText(r.Text.Plain(), acmeLimit) {
+		out := acmeCall{Session: r.Ref, Delivery: fmt.Sprint(r.DeliveryID, ".", i), Texts: []string{part}, At: r.At.UnixMilli()}
+		if err := a.call(ctx, "/say", out, desk.AboutSession); err != nil {
+			return desk.Sent{}, err
+		}
+	}
+	return desk.Sent{}, nil
 }
 
 // acmeServer is the fake of Acme's API.

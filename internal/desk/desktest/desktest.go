@@ -256,14 +256,56 @@ func openRequest() desk.OpenRequest {
 // open opens a session and gives its id at the desk.
 func (b *bench) open(t tester) string {
 	t.Helper()
-	r := openRequest()
-	if b.h.NewSession != nil && b.h.Mode == handoff.ModeDeskToDesk {
-		r.ProposedRef = b.h.NewSession(b.fake)
-	}
-	opened, err := b.desk.Open(t.Context(), r)
+	opened, err := b.desk.Open(t.Context(), b.request())
 	require.NoError(t, err)
 	require.NotEmpty(t, opened.Ref)
 	return opened.Ref
+}
+
+// inside reports whether the User is in the desk's own messenger.
+func (b *bench) inside() bool { return b.h.Mode == handoff.ModeDeskToDesk && b.h.NewSession != nil }
+
+// request is one to open; the User of a messenger has begun a session there.
+func (b *bench) request() desk.OpenRequest {
+	r := openRequest()
+	if b.inside() {
+		r.ProposedRef = b.h.NewSession(b.fake)
+	}
+	return r
+}
+
+// dialogue gives a session in which our side has the word: in the desk's messenger one
+// that the Operators do not have.
+func (b *bench) dialogue(t tester) string {
+	t.Helper()
+	if b.inside() {
+		return b.h.NewSession(b.fake)
+	}
+	return b.open(t)
+}
+
+// tell brings what our side says: the User's message, or in the desk's messenger,
+// where the User writes by himself, the Agent's.
+func (b *bench) tell(ctx context.Context, r desk.SendRequest) error {
+	speaker, speaks := desk.As[desk.Speaker](b.desk)
+	if !b.inside() || !speaks {
+		_, err := b.desk.Send(ctx, r)
+		return err
+	}
+	_, err := speaker.Say(ctx, asSaid(r))
+	return err
+}
+
+func asSaid(r desk.SendRequest) desk.SayRequest {
+	return desk.SayRequest{Attempt: r.Attempt, Ref: r.Ref, Author: handoff.AuthorAgent, Text: r.Text}
+}
+
+// words are the calls that tell makes.
+func (b *bench) words() Operation {
+	if b.inside() {
+		return Said
+	}
+	return Message
 }
 
 func sendRequest(ref, text string) desk.SendRequest {

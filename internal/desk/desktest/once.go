@@ -48,11 +48,10 @@ func (b *bench) failNth(n int, wrong http.HandlerFunc) (reached func() bool) {
 // fullRequest is the n-th request to open, of another User each time, with
 // everything that one can hold.
 func (b *bench) fullRequest(n int) desk.OpenRequest {
-	r := openRequest()
+	r := b.request()
 	r.HandoffID = fmt.Sprintf("hof_%d", n)
-	r.ProposedRef = fmt.Sprintf("68e778000fa31d1ef64e%04d", n)
-	if b.h.NewSession != nil && b.h.Mode == handoff.ModeDeskToDesk {
-		r.ProposedRef = b.h.NewSession(b.fake)
+	if !b.inside() {
+		r.ProposedRef = fmt.Sprintf("68e778000fa31d1ef64e%04d", n)
 	}
 	r.User.ID, r.User.Email = fmt.Sprintf("u%d", n), fmt.Sprintf("mei%d@example.com", n)
 	r.Note, r.Summary = "note for the operator", "summary for the operator"
@@ -142,21 +141,21 @@ func lostAnswerSaysNothingTwice(t tester, b *bench) {
 	if b.description.Unknown == handoff.OutcomeRepeatMarked {
 		return // it is said twice, and marked
 	}
-	ref := b.open(t)
+	ref := b.dialogue(t)
 	sent := 0
 	for name, lost := range b.lostAnswers() {
 		for n := 1; ; n++ {
 			require.Less(t, n, maxRequests)
 			r := sendRequest(ref, fmt.Sprintf("message %d", sent))
 			reached := b.failNth(n, lost)
-			_, err := b.desk.Send(t.Context(), r)
+			err := b.tell(t.Context(), r)
 			b.make(nil)
 			if err != nil {
 				b.sendAgain(t, r)
 			}
 			var got []string
 			for _, c := range b.fake.Received() {
-				if c.Operation == Message {
+				if c.Operation == b.words() {
 					got = append(got, c.Texts...)
 				}
 			}
@@ -174,13 +173,18 @@ func lostAnswerSaysNothingTwice(t tester, b *bench) {
 func (b *bench) sendAgain(t tester, r desk.SendRequest) {
 	t.Helper()
 	r.Repeat = true
-	if reconciler, ok := desk.As[desk.Reconciler](b.desk); ok {
+	if reconciler, ok := desk.As[desk.SpeakerReconciler](b.desk); ok && b.inside() {
+		_, found, err := reconciler.FindSaid(t.Context(), asSaid(r))
+		require.NoError(t, err)
+		if found {
+			return
+		}
+	} else if reconciler, ok := desk.As[desk.Reconciler](b.desk); ok {
 		_, found, err := reconciler.FindSent(t.Context(), r)
 		require.NoError(t, err)
 		if found {
 			return
 		}
 	}
-	_, err := b.desk.Send(t.Context(), r)
-	require.NoError(t, err)
+	require.NoError(t, b.tell(t.Context(), r))
 }

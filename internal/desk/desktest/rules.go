@@ -119,10 +119,9 @@ func openBringsTheContext(t tester, b *bench) {
 		{[]desk.Round{{Question: desk.Text{Body: "客服 🙂 \u202eRTL \"quoted\" <b>&amp;</b> \\n"}, Answer: desk.Text{Body: "多行\ntext\ttab"}}}, "ok?", "客服@example.com"},
 		{[]desk.Round{{Question: desk.Text{Body: long}, Answer: desk.Text{Body: long}}}, "the newest", personalEmail},
 	} {
-		r := openRequest()
-		r.ProposedRef = fmt.Sprintf("68e778000fa31d1ef64f53%02d", i)
-		if b.h.NewSession != nil && b.h.Mode == handoff.ModeDeskToDesk {
-			r.ProposedRef = b.h.NewSession(b.fake)
+		r := b.request()
+		if !b.inside() {
+			r.ProposedRef = fmt.Sprintf("68e778000fa31d1ef64f53%02d", i)
 		}
 		r.Rounds, r.Question, r.User.Email = c.rounds, desk.Text{Body: c.question}, c.email
 		r.EmailGiven = c.email != ""
@@ -175,7 +174,7 @@ func longMessagesAreSplit(t tester, b *bench) {
 		longest = min(limit, longest)
 	}
 	const family = "👩‍👩‍👧" // five characters that are read as one
-	ref := b.open(t)
+	ref := b.dialogue(t)
 	for _, c := range []struct {
 		text  string
 		parts int
@@ -190,8 +189,7 @@ func longMessagesAreSplit(t tester, b *bench) {
 			continue // longer than any message of ours
 		}
 		before := len(b.fake.Received())
-		_, err := b.desk.Send(t.Context(), sendRequest(ref, c.text))
-		require.NoError(t, err)
+		require.NoError(t, b.tell(t.Context(), sendRequest(ref, c.text)))
 		calls := b.fake.Received()[before:]
 		require.Equal(t, c.parts, len(calls), "messages for %d characters; the declared limit is %d", utf8.RuneCountInString(c.text), limit)
 		var got strings.Builder
@@ -217,19 +215,19 @@ func withoutEmpty(list []string) []string {
 }
 
 func messagesKeepTheirOrder(t tester, b *bench) {
-	ref := b.open(t)
+	ref := b.dialogue(t)
+	before := len(b.fake.Received())
 	texts := []string{"first", "second\nline", "客服 🙂 <b>&amp;</b> \"q\"", strings.Repeat("長", 3_000), " spaces ", "first"}
 	for _, text := range texts {
-		_, err := b.desk.Send(t.Context(), sendRequest(ref, text))
-		require.NoError(t, err)
+		require.NoError(t, b.tell(t.Context(), sendRequest(ref, text)))
 	}
-	calls := b.fake.Received()[1:]
+	calls := b.fake.Received()[before:]
 	if b.description.MaxTextRunes == 0 {
 		require.Len(t, calls, len(texts), "one message each")
 	}
 	var got strings.Builder
 	for _, c := range calls {
-		require.Equal(t, Message, c.Operation)
+		require.Equal(t, b.words(), c.Operation)
 		require.Equal(t, ref, c.Ref)
 		got.WriteString(strings.Join(c.Texts, ""))
 	}
@@ -237,18 +235,18 @@ func messagesKeepTheirOrder(t tester, b *bench) {
 }
 
 func filesArrive(t tester, b *bench) {
-	r := sendRequest(b.open(t), "see")
+	r := sendRequest(b.dialogue(t), "see")
+	before := len(b.fake.Received())
 	r.Text.Attachments = []handoff.Attachment{
 		{URL: "https://files.example.com/a.jpg?x=1&y=2", ContentType: "image/jpeg", Name: "a.jpg"},
 		{URL: "https://files.example.com/b.pdf"},
 	}
-	_, err := b.desk.Send(t.Context(), r)
-	require.NoError(t, err)
+	require.NoError(t, b.tell(t.Context(), r))
 	if b.description.Attachments.ToDesk {
 		return // as files; the desk's own tests know in which form
 	}
 	var texts string
-	for _, c := range b.fake.Received()[1:] {
+	for _, c := range b.fake.Received()[before:] {
 		texts += strings.Join(c.Texts, "\n")
 	}
 	for _, a := range r.Text.Attachments {
@@ -276,8 +274,7 @@ func repeatCanBeRecognised(t tester, b *bench) {
 	before := len(b.arrived())
 	for _, repeat := range []bool{false, true} {
 		message.Repeat, closing.Repeat = repeat, repeat
-		_, err := b.desk.Send(t.Context(), message)
-		require.NoError(t, err)
+		require.NoError(t, b.tell(t.Context(), message))
 		require.NoError(t, b.desk.Close(t.Context(), closing))
 	}
 	got := b.arrived()[before:]

@@ -2,6 +2,7 @@ package livechat
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -17,25 +18,27 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for name, more := range map[string]map[string]string{
-		"secret key": {fieldWebhookSecret: "canary-secret-key"},
-		"hints":      {},
+	for name, c := range map[string]struct {
+		mode handoff.Mode
+		more map[string]string
+	}{
+		"secret key":   {handoff.ModeExternalToDesk, map[string]string{fieldWebhookSecret: "canary-secret-key"}},
+		"hints":        {handoff.ModeExternalToDesk, nil},
+		"desk to desk": {handoff.ModeDeskToDesk, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			desktest.Run(t, desktest.Harness{
-				Driver: simulated{}, Mode: handoff.ModeExternalToDesk,
+				Driver: simulated{}, Mode: c.mode,
 				Fields: func(baseURL string) map[string]string {
-					fields := map[string]string{
-						fieldOrganizationID: "7a6b5c4d-3e2f-4a1b-8c9d-0e1f2a3b4c5d", fieldClientID: "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
-						fieldRedirectURI: "https://handoff.example.com/", fieldHost: baseURL,
-					}
-					for name, value := range more {
-						fields[name] = value
-					}
+					fields := maps.Clone(modeFields[c.mode])
+					maps.Copy(fields, c.more)
+					fields[fieldHost] = baseURL
 					return fields
 				},
-				NewFake: func() desktest.Fake { return &fake{simulator.New(simulator.Options{})} },
+				NewFake:    func() desktest.Fake { return &fake{simulator.New(simulator.Options{Token: "canary-access-token"})} },
+				Incoming:   incomingOf,
+				NewSession: newSession,
 			})
 		})
 	}
@@ -54,7 +57,7 @@ func (simulated) Describe() handoff.DeskDescription {
 }
 
 func (simulated) Connect(s desk.Settings) (desk.Desk, error) {
-	d := At(s.Fields[fieldHost])
+	d := At(s.Fields[fieldHost], "")
 	d.Files = nowhere
 	return d.Connect(s)
 }
@@ -79,7 +82,10 @@ func (f *fake) Received() []desktest.Call {
 			ChatID string `json:"chat_id"`
 			Email  string `json:"email"`
 			Event  event  `json:"event"`
-			Chat   struct {
+			Target struct {
+				Type string `json:"type"`
+			} `json:"target"`
+			Chat struct {
 				Thread thread `json:"thread"`
 			} `json:"chat"`
 		}
@@ -87,6 +93,12 @@ func (f *fake) Received() []desktest.Call {
 			continue
 		}
 		path, _, _ := strings.Cut(r.Path, "?")
+		if strings.Contains(path, "/agent/") {
+			if call, ok := f.byAgent(filepath.Base(path), in.ID+in.ChatID, in.Target.Type, &in.Event); ok {
+				calls = append(calls, call)
+			}
+			continue
+		}
 		switch filepath.Base(path) {
 		case "update_customer":
 			email = in.Email
@@ -106,6 +118,25 @@ func (f *fake) Received() []desktest.Call {
 		}
 	}
 	return calls
+}
+
+// byAgent tells what an agent did. In the tests of the kit a chat has one thread.
+func (f *fake) byAgent(action, chat, target string, said *event) (desktest.Call, bool) {
+	ref := ""
+	for _, c := range f.Chats() {
+		if c.ID == chat {
+			ref = newRef(chat, c.Threads[0].ID)
+		}
+	}
+	switch {
+	case action == "transfer_chat" && target == "group":
+		return desktest.Call{Operation: desktest.Open, Ref: ref}, true
+	case action == "transfer_chat":
+		return desktest.Call{Operation: desktest.Close, Ref: ref}, true
+	case action == "send_event" && said.Visibility == toAll:
+		return desktest.Call{Operation: desktest.Said, Ref: ref, Texts: []string{said.Text}}, true
+	}
+	return desktest.Call{}, false
 }
 
 var speaker = regexp.MustCompile(`^(User|Answer)(, continued)?: `)
