@@ -116,7 +116,7 @@ func statusCode(state handoff.State, reason handoff.CloseReason) int {
 		return handoff.StatusKeepWaiting
 	case handoff.StateActive:
 		return handoff.StatusConnected
-	case handoff.StateCollectingEmail, handoff.StateNone:
+	case handoff.StateNone, handoff.StateCollectingEmail:
 		return 0
 	case handoff.StateClosed:
 	}

@@ -10,6 +10,8 @@ import (
 
 	"handoff/internal/app"
 	"handoff/internal/app/apptest"
+	"handoff/internal/desk"
+	"handoff/internal/handoff"
 )
 
 // requireUntouched wants that a refused request changed nothing but, perhaps, what
@@ -60,7 +62,8 @@ func TestRequestOutsideTheServiceHours(t *testing.T) {
 
 func TestRequestBeforeTheDeskIsReady(t *testing.T) {
 	apptest.OnEachDatabase(t, func(t *testing.T, d *apptest.Database) {
-		s := apptest.Start(t, d, apptest.Options{})
+		messenger := &apptest.Messenger{Kind: "messenger", Channel: handoff.ChannelIntercom}
+		s := apptest.Start(t, d, apptest.Options{Drivers: []desk.Driver{messenger}})
 		agent := s.NewAgent(t)
 		agent.Desk = apptest.NewDesk(t)
 		c := agent.Converse(nil)
@@ -81,6 +84,14 @@ func TestRequestBeforeTheDeskIsReady(t *testing.T) {
 		agent.Set(apptest.Vars{"enabled": true})
 		_, err = agent.TryConverse(apptest.Vars{"channel": "INTERCOM"})
 		require.Equal(t, "INVALID_INPUT", apptest.CodeOf(err), "it begins in the desk's own messenger")
+		removed := agent.Connect("messenger", nil).ID
+		agent.Tells(userWrote("1", "Hello?"))
+		other := agent.InMessenger(agent.Awaiting().Await(t, 1, 1).Conversation.ID)
+		agent.Runtime.Do(`mutation($id: ID!) { disconnectDesk(input: {deskConnectionId: $id}) { disconnectedId } }`, apptest.Vars{"id": removed}, nil)
+		wrong := other.Request(nil)
+		require.Equal(t, "WRONG_CHANNEL", wrong.Outcome)
+		require.Contains(t, wrong.Detail, "INTERCOM")
+		require.Len(t, other.Log(), 1)
 	})
 }
 

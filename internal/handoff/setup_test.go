@@ -304,6 +304,7 @@ func (b *bundle) pass(d time.Duration) {
 func (b *bundle) reach(state handoff.State) handoff.Handoff {
 	b.t.Helper()
 	switch state {
+	case handoff.StateNone:
 	case handoff.StateCollectingEmail:
 		b.settings(func(s *handoff.Settings) { s.EmailPolicy = handoff.EmailAsk })
 		b.request()
