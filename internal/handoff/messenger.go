@@ -37,9 +37,9 @@ func (t *turn) speak() {
 	}, newest)
 }
 
-// humans reports whether the notice tells what the User of a desk's messenger sees
-// there without us: a human begins to write, or takes leave.
-func (n Notice) humans() bool { return n == NoticeConnected || n == NoticeEndedByOperator }
+// seenNatively reports whether the notice tells what the User of a desk's messenger
+// sees there without us: a human begins to write, or takes leave.
+func (n Notice) seenNatively() bool { return n == NoticeConnected || n == NoticeEndedByOperator }
 
 // userWrote applies a message that the User wrote in the desk's messenger.
 func (t *turn) userWrote(m *DeskEvent, key string) error {

@@ -75,7 +75,7 @@ func (t *turn) say(n Notice) {
 // sayText appends a standard text, worded by the caller. In a desk's messenger the
 // Agent speaks it, unless a human does so there anyway.
 func (t *turn) sayText(n Notice, text, key string) {
-	if t.conv.InMessenger() && n.humans() {
+	if t.conv.InMessenger() && n.seenNatively() {
 		return
 	}
 	t.add(Event{Kind: EventMessage, Author: AuthorSystem, Notice: n, Text: text, Key: key})

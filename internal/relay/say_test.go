@@ -20,6 +20,7 @@ type saying struct {
 	Desks
 	conversation handoff.Conversation
 	mute         bool  // the desk is no Speaker
+	removed      bool  // the connection is gone
 	found        *bool // nil = the desk cannot be asked
 	answer       error
 
@@ -40,6 +41,9 @@ func (s *saying) Conversation(context.Context, string) (handoff.Conversation, er
 }
 
 func (s *saying) Connection(context.Context, string) (handoff.Connection, error) {
+	if s.removed {
+		return handoff.Connection{}, fault.Missing("desk connection")
+	}
 	return handoff.Connection{ID: "con", Kind: "messenger"}, nil
 }
 
@@ -115,6 +119,7 @@ func TestSay(t *testing.T) {
 		"never said, a human has come since":  {saying: saying{found: &no, conversation: handoff.Conversation{HumanSeq: 8}}, abandoned: true, notSaid: true},
 		"the desk refuses":                    {saying: saying{answer: fault.New(fault.DeskRejected, "no")}, said: 1, notSaid: true, dead: true},
 		"the session is gone":                 {saying: saying{answer: fault.New(fault.DeskGone, "gone")}, said: 1, notSaid: true, dead: true},
+		"the connection was removed":          {saying: saying{removed: true}, notSaid: true},
 		"the desk cannot speak":               {saying: saying{mute: true}, notSaid: true, dead: true},
 	} {
 		t.Run(name, func(t *testing.T) {
