@@ -51,7 +51,7 @@ func (t *turn) userWrote(m *DeskEvent, key string) error {
 	if t.handoff == nil {
 		return nil
 	}
-	return t.apply(UserWrote)
+	return t.apply(UserWrote) // delivers nothing: the desk has the message
 }
 
 // completedBy fills in what is unknown of a User from what the desk tells. What has

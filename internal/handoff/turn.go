@@ -24,7 +24,7 @@ type turn struct {
 	message DeskEvent // OPERATOR_WROTE
 	key     string    // idempotency key of the event that the input appends
 
-	appended int // index in change.Events of the User's message; -1 = none
+	appended int // index in change.Events of the User's message for the desk; -1 = none
 }
 
 func newTurn(now time.Time, settings *Settings, snap Snapshot) *turn {
@@ -274,8 +274,7 @@ func (t *turn) openAtDesk() {
 }
 
 func (t *turn) sendToDesk() {
-	// In a desk's messenger the message is there already.
-	if t.handoff.DeskReadsLog || t.conv.InMessenger() || t.appended < 0 {
+	if t.handoff.DeskReadsLog || t.appended < 0 {
 		return
 	}
 	t.queue(Delivery{Kind: DeliverMessage}, t.appended)
