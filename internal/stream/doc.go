@@ -6,7 +6,8 @@
 // The stream of a Conversation ([SubscribeConversation]) delivers every event of
 // its log after a cursor once and in order, then live. The stream of an Agent's
 // handoffs ([SubscribeHandoffs]) is for consoles and shows states, not history: a
-// slow console skips versions, but always ends at the newest.
+// slow console skips versions, but always ends at the newest. The Conversations that
+// await an Agent ([SubscribeAwaiting]) are told to its runtime in the same way.
 //
 // # Hints and truth
 //
