@@ -73,8 +73,11 @@ type DeskDescription struct {
 	EndsByDesk   bool // tells us when the Operator ends
 	// ReadsLog: Operators read the Conversation's log here, so messages need no delivery.
 	ReadsLog bool
-	Unknown  UnknownOutcome
-	Retry    map[DeliveryKind]RetryPolicy
+	// LeavesOnOpen: in DESK_TO_DESK the Agent's seat is out of the session from Open to
+	// Close, so the standard texts between them are not said in the messenger.
+	LeavesOnOpen bool
+	Unknown      UnknownOutcome
+	Retry        map[DeliveryKind]RetryPolicy
 	// CatchUp is how often open sessions are looked at for events that did not reach
 	// us; 0 = never.
 	CatchUp time.Duration

@@ -138,7 +138,7 @@ func (w *work) deliver(ctx context.Context) (verdict, error) {
 	case handoff.DeliverClose:
 		return w.close(ctx, attempt, target)
 	case handoff.DeliverSay:
-		return w.say(ctx, attempt, target)
+		return w.say(ctx, attempt, target, &description)
 	}
 	return w.drop(ctx)
 }

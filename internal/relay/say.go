@@ -12,7 +12,7 @@ import (
 // messenger. Where an Operator has taken the word meanwhile it comes too late and is
 // withheld. That is looked at just before the call, so what remains is the moment
 // in which the desk has the Operator's message and we do not.
-func (w *work) say(ctx, attempt context.Context, target desk.Desk) (verdict, error) {
+func (w *work) say(ctx, attempt context.Context, target desk.Desk, description *handoff.DeskDescription) (verdict, error) {
 	conversation, err := w.Store.Conversation(ctx, w.d.ConversationID)
 	if err != nil {
 		return release, err
@@ -22,6 +22,9 @@ func (w *work) say(ctx, attempt context.Context, target desk.Desk) (verdict, err
 		return w.record(ctx, fault.New(fault.Unsupported, "the desk cannot speak in its messenger"))
 	}
 	e := &w.message
+	if description.LeavesOnOpen && e.Author == handoff.AuthorSystem && e.HandoffID != "" && e.HandoffID == conversation.OpenHandoffID {
+		return w.drop(ctx) // the desk tells the User in its own words
+	}
 	request := desk.SayRequest{
 		Attempt: desk.Attempt{DeliveryID: w.d.ID, Repeat: w.repeat, At: e.At},
 		Ref:     conversation.DeskRef,

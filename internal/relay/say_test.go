@@ -15,6 +15,8 @@ import (
 
 // saying is a lane with one SAY, its Conversation, and the desk that is to say it.
 type saying struct {
+	leaves bool
+	text   handoff.Event // of the delivery; zero = the Agent's
 	Store
 	Business
 	Desks
@@ -48,6 +50,9 @@ func (s *saying) Connection(context.Context, string) (handoff.Connection, error)
 }
 
 func (s *saying) Event(_ context.Context, _ string, seq int64) (handoff.Event, error) {
+	if s.text.Seq == seq {
+		return s.text, nil
+	}
 	return handoff.Event{Seq: seq, Author: handoff.AuthorAgent, Text: "hello"}, nil
 }
 
@@ -65,7 +70,7 @@ func (s *saying) NotSaid(_ context.Context, _ handoff.Delivery, f handoff.Finish
 }
 
 func (s *saying) Describe(string) (handoff.DeskDescription, bool) {
-	return handoff.DeskDescription{Retry: map[handoff.DeliveryKind]handoff.RetryPolicy{handoff.DeliverSay: {Attempts: 1}}}, true
+	return handoff.DeskDescription{LeavesOnOpen: s.leaves, Retry: map[handoff.DeliveryKind]handoff.RetryPolicy{handoff.DeliverSay: {Attempts: 1}}}, true
 }
 
 func (s *saying) For(context.Context, handoff.Connection) (desk.Desk, error) {
@@ -143,6 +148,33 @@ func TestSay(t *testing.T) {
 			if c.notSaid {
 				require.Equal(t, c.dead, s.notSaid[0].Dead != nil)
 			}
+		})
+	}
+}
+
+// A desk where our seat leaves the session with the handover tells the User itself.
+func TestNoticeWhileTheSeatIsAway(t *testing.T) {
+	t.Parallel()
+	notice := handoff.Event{Seq: 7, Author: handoff.AuthorSystem, HandoffID: "hof"}
+	for name, c := range map[string]struct {
+		saying
+		said int
+	}{
+		"the humans have it": {saying{leaves: true, text: notice, conversation: handoff.Conversation{OpenHandoffID: "hof"}}, 0},
+		"it is back":         {saying{leaves: true, text: notice}, 1},
+		"the seat stays":     {saying{text: notice, conversation: handoff.Conversation{OpenHandoffID: "hof"}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &c.saying
+			s.delivery = &handoff.Delivery{ID: "dlv", Lane: "l", Kind: handoff.DeliverSay, EventSeq: 7, ConversationID: "cnv", ConnectionID: "con"}
+			r := New(Options{
+				Store: s, Business: s, Desks: s, Bell: NewBell(), Observer: s, Log: slog.New(slog.DiscardHandler), Now: time.Now, Workers: 1,
+			})
+			r.runLane(t.Context(), t.Context(), handoff.Lease{Lane: "l", Until: time.Now().Add(time.Hour)}, nil)
+			require.Nil(t, s.delivery)
+			require.Len(t, s.said, c.said)
+			require.Empty(t, s.notSaid)
 		})
 	}
 }

@@ -152,6 +152,7 @@ func (d Driver) Describe() handoff.DeskDescription {
 		Notes:        true,
 		ReadReceipts: true,
 		EndsByDesk:   true,
+		LeavesOnOpen: true,
 		Unknown:      handoff.OutcomeReadBack,
 		Retry: map[handoff.DeliveryKind]handoff.RetryPolicy{
 			// The User waits for the answer; a repeat finds what an earlier attempt left.
