@@ -3,7 +3,7 @@
 // that every message arrives once and in order; a message that does not is a
 // failure, a slow one is not.
 //
-//	go run ./loadtest                         everything, both databases, about an hour
+//	go run ./loadtest                         everything, both databases, about 40 minutes
 //	go run ./loadtest -quick                  the same in small, about two minutes
 //	go run ./loadtest -db sqlite -scenario webhook,message
 //	go run ./loadtest -md                     writes the figures into docs/performance.md
