@@ -109,8 +109,11 @@ func (s *Store) changeLocked(ctx context.Context, conversationID, key string, de
 			done = handoff.Committed{Conversation: snap.Conversation, Handoff: snap.Handoff}
 			return nil
 		}
+		if err := p.apply(tx); err != nil {
+			return err
+		}
 		done, after = p.committed(), &p.after
-		return p.apply(tx)
+		return nil
 	})
 	switch {
 	case errors.Is(err, errStale): // not the Conversation: it is locked

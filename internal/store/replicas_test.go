@@ -383,3 +383,38 @@ func TestADeadlineThatMovesOnLeavesItsAlarm(t *testing.T) {
 		require.True(t, now.Add(step.alarm*time.Minute).Equal(alarm), "%v", alarm)
 	}
 }
+
+// A change that always finds another replica faster is decided under the lock in
+// the end. The lane that it leases there is told too, or nobody would deliver it
+// before the lease ends.
+func TestALeaseGivenUnderTheLockIsTold(t *testing.T) {
+	t.Parallel()
+	a, b, _ := replicas(t)
+	c := newConversation(t, a)
+	decided := 0
+	done, err := a.Change(t.Context(), c.ID, "", func(handoff.Snapshot) (*handoff.Change, error) {
+		if decided++; decided <= 5 { // without the lock
+			_, err := b.Change(t.Context(), c.ID, "", func(handoff.Snapshot) (*handoff.Change, error) {
+				return &handoff.Change{Events: []handoff.Event{event("faster")}}, nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		return &handoff.Change{
+			Events: []handoff.Event{event("slow")},
+			Deliveries: []handoff.QueuedDelivery{{EventIndex: 0, Delivery: handoff.Delivery{
+				ID: handoff.NewID(handoff.DeliveryPrefix), Lane: "desk:hof_1", ConversationID: c.ID,
+				Kind: handoff.DeliverMessage, Status: handoff.DeliveryPending, CreatedAt: now,
+			}}},
+			Lease: &handoff.Lease{Owner: "worker", Until: now.Add(30 * time.Second)},
+		}, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 6, decided)
+	head, found, err := a.Head(t.Context(), "desk:hof_1")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.NotNil(t, done.Leased)
+	require.Equal(t, head, *done.Leased)
+}
