@@ -49,24 +49,15 @@ func newBatcher[In, Out any](batches int, key func(In) string, run func(context.
 	return b
 }
 
-// do gives the answer to a request. With errBlocked nothing was done. When ctx ends
-// while another caller's batch has the request, the outcome is unknown.
+// do gives the answer to a request. With errBlocked nothing was done. ctx ends the wait
+// for a batch only: whoever gave up later would not learn that a lane is leased to him.
 func (b *batcher[In, Out]) do(ctx context.Context, in In) (out Out, found bool, err error) {
 	request := &batchRequest[In, Out]{in: in, done: make(chan batchAnswer[Out], 1)}
 	if err := b.requests.submit(ctx, request); err != nil {
 		return out, false, err
 	}
-	select {
-	case a := <-request.done:
-		return a.out, a.found, a.err
-	default:
-	}
-	select {
-	case a := <-request.done:
-		return a.out, a.found, a.err
-	case <-ctx.Done():
-		return out, false, ctx.Err()
-	}
+	a := <-request.done
+	return a.out, a.found, a.err
 }
 
 func (b *batcher[In, Out]) serve(batch []*batchRequest[In, Out]) {
@@ -99,7 +90,7 @@ func (b *batcher[In, Out]) serve(batch []*batchRequest[In, Out]) {
 }
 
 // onePerKey splits off what a statement cannot hold together: two requests about
-// the same row, of which the caller of one has given up waiting.
+// the same row, such as those of two workers who both think that a lane is theirs.
 func (b *batcher[In, Out]) onePerKey(sorted []*batchRequest[In, Out]) (batch, again []*batchRequest[In, Out]) {
 	for i, r := range sorted {
 		if i > 0 && b.key(sorted[i-1].in) == b.key(r.in) {
