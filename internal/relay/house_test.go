@@ -99,15 +99,17 @@ func (h *house) connect(account string) handoff.Connection {
 	return c
 }
 
-// work starts a relay, which stops when the test ends.
-func (h *house) work() {
+// work starts a relay, which stops when the test ends or stop is called.
+func (h *house) work() (stop func()) {
 	h.t.Helper()
 	r := New(Options{
 		Store: h.store, Business: h.svc, Desks: h.desks, Bell: h.bell, Observer: nobody{}, Log: logTo(h.t), Now: time.Now,
 		Owner: "test", Workers: 4, Sweep: 5 * time.Millisecond, CatchUp: 2 * time.Millisecond,
 	})
 	r.Start(h.t.Context())
-	h.t.Cleanup(func() { r.Stop(context.Background()) })
+	stop = sync.OnceFunc(func() { r.Stop(context.Background()) })
+	h.t.Cleanup(stop)
+	return stop
 }
 
 // request asks for a person and waits for the state.
@@ -219,6 +221,7 @@ type acme struct {
 	sends    []string
 	down     string                                               // the account that cannot be asked, "" = none
 	open     func(n int, r desk.OpenRequest) (desk.Opened, error) // nil = it accepts
+	refused  error                                                // what Send answers
 }
 
 func newAcme() *acme {
@@ -261,7 +264,13 @@ func (a *acmeDesk) Send(_ context.Context, r desk.SendRequest) (desk.Sent, error
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sends = append(a.sends, r.Ref+" "+r.Text.Body)
-	return desk.Sent{}, nil
+	return desk.Sent{}, a.refused
+}
+
+func (a *acme) refuseSends(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = err
 }
 
 func (a *acmeDesk) Close(_ context.Context, r desk.CloseRequest) error {

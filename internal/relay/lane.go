@@ -56,6 +56,9 @@ func (r *Relay) runLane(ctx, claims context.Context, lease handoff.Lease, next *
 		d := *next
 		w := &work{Relay: r, d: d, lease: lease, repeat: repeat || d.Attempts > 0}
 		then, err := w.deliver(ctx)
+		if fault.Is(err, fault.NotFound) {
+			then, err = w.drop(ctx) // the Agent was deleted: nobody is left to learn of the outcome
+		}
 		if err != nil {
 			// The outcome could not be recorded. The lease stays, so that whoever takes the
 			// lane next knows that the head may have been delivered.
