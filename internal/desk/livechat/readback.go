@@ -176,6 +176,9 @@ func missed(list []handoff.DeskEvent, e handoff.DeskEvent, since time.Time, acti
 	list = slices.DeleteFunc(list, func(e handoff.DeskEvent) bool { return e.At.Before(since.Add(-overlap)) })
 	list = inOrder(list)
 	if !active {
+		if n := len(list); n > 0 && list[n-1].At.After(e.At) {
+			e.At = list[n-1].At // LiveChat's clock may be ahead of ours
+		}
 		list = append(list, ended(e)...)
 	}
 	return list
