@@ -108,6 +108,7 @@ var desks = []struct {
 	make        func() Desk
 }{
 	{"intercom", "Intercom", newIntercom},
+	{"livechat", "LiveChat", newLiveChat},
 }
 
 // defaultAddr is where a simulator listens unless told otherwise.
