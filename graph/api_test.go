@@ -317,7 +317,12 @@ type messengerDriver struct{}
 
 func (messengerDriver) Describe() handoff.DeskDescription {
 	return handoff.DeskDescription{
-		Kind: "messenger", Title: "Messenger", Modes: []handoff.Mode{handoff.ModeDeskToDesk}, Channel: handoff.ChannelIntercom,
+		Kind: "messenger", Title: "Messenger", Channel: handoff.ChannelIntercom,
+		Modes: []handoff.Mode{handoff.ModeDeskToDesk, handoff.ModeExternalToDesk},
+		Fields: []handoff.CredentialField{
+			{Name: "region", Label: "Region"},
+			{Name: "group", Label: "Group", Modes: []handoff.Mode{handoff.ModeDeskToDesk}},
+		},
 	}
 }
 

@@ -11,10 +11,12 @@ func deskKind(d handoff.DeskDescription) model.DeskKind {
 	return model.DeskKind{
 		Kind:    d.Kind,
 		Title:   d.Title,
-		Modes:   each(d.Modes, func(m handoff.Mode) model.Mode { return model.Mode(m) }),
+		Modes:   modes(d.Modes),
 		Channel: model.Optional(model.Channel(d.Channel)),
-		Fields:  each(d.Fields, credentialField),
-		Steps:   d.Steps,
+		Fields: each(d.Fields, func(f handoff.CredentialField) model.CredentialField {
+			return credentialField(f, d.Modes)
+		}),
+		Steps: d.Steps,
 		Capabilities: &model.DeskCapabilities{
 			MaxTextLength:       model.Optional(d.MaxTextRunes),
 			AttachmentsToDesk:   d.Attachments.ToDesk,
@@ -29,7 +31,15 @@ func deskKind(d handoff.DeskDescription) model.DeskKind {
 	}
 }
 
-func credentialField(f handoff.CredentialField) model.CredentialField {
+func modes(list []handoff.Mode) []model.Mode {
+	return each(list, func(m handoff.Mode) model.Mode { return model.Mode(m) })
+}
+
+// credentialField gives the field of a desk with these modes.
+func credentialField(f handoff.CredentialField, of []handoff.Mode) model.CredentialField {
+	if len(f.Modes) > 0 {
+		of = f.Modes
+	}
 	maxLength := f.MaxRunes
 	if maxLength == 0 {
 		maxLength = handoff.DefaultFieldRunes
@@ -44,6 +54,7 @@ func credentialField(f handoff.CredentialField) model.CredentialField {
 		Options:   f.Options,
 		Default:   model.Optional(f.Default),
 		MaxLength: maxLength,
+		Modes:     modes(of),
 	}
 }
 

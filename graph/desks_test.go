@@ -13,7 +13,7 @@ func TestDeskKinds(t *testing.T) {
 	a := newAPI(t)
 	kinds := a.admin().ok(`{ deskKinds {
 		kind title modes channel steps
-		fields { name label hint required secret pattern options default maxLength }
+		fields { name label hint required secret pattern options default maxLength modes }
 		capabilities { maxTextLength attachmentsToDesk attachmentsFromDesk history notes typing readReceipts endsByDesk unknownOutcome }
 	} }`, nil)
 	require.Equal(t, []string{"builtin", "testdesk", "messenger"}, kinds.texts("deskKinds", "kind"))
@@ -24,14 +24,17 @@ func TestDeskKinds(t *testing.T) {
 			map[string]any{
 				"name": "url", "label": "Address", "hint": "Begins with https://.", "required": true, "secret": false,
 				"pattern": "^https://", "options": []any{}, "default": nil, "maxLength": number("1024"),
+				"modes": []any{"EXTERNAL_TO_DESK"},
 			},
 			map[string]any{
 				"name": "token", "label": "Token", "hint": "", "required": true, "secret": true,
 				"pattern": nil, "options": []any{}, "default": nil, "maxLength": number("100"),
+				"modes": []any{"EXTERNAL_TO_DESK"},
 			},
 			map[string]any{
 				"name": "region", "label": "Region", "hint": "", "required": false, "secret": false,
 				"pattern": nil, "options": []any{"eu", "us"}, "default": "eu", "maxLength": number("1024"),
+				"modes": []any{"EXTERNAL_TO_DESK"},
 			},
 		},
 		"capabilities": map[string]any{
@@ -39,6 +42,8 @@ func TestDeskKinds(t *testing.T) {
 			"typing": false, "readReceipts": false, "endsByDesk": false, "unknownOutcome": "REPEAT_MARKED",
 		},
 	}, kinds.at("deskKinds.1"))
+	require.Equal(t, []any{"DESK_TO_DESK", "EXTERNAL_TO_DESK"}, kinds.at("deskKinds.2.fields.0.modes"), "in every form of the desk")
+	require.Equal(t, []any{"DESK_TO_DESK"}, kinds.at("deskKinds.2.fields.1.modes"))
 }
 
 const wholeConnection = `id agentId kind { kind title } mode name active fields { name value } secretsSet status

@@ -177,6 +177,7 @@ type ComplexityRoot struct {
 		Hint      func(childComplexity int) int
 		Label     func(childComplexity int) int
 		MaxLength func(childComplexity int) int
+		Modes     func(childComplexity int) int
 		Name      func(childComplexity int) int
 		Options   func(childComplexity int) int
 		Pattern   func(childComplexity int) int
@@ -1153,6 +1154,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CredentialField.MaxLength(childComplexity), true
+	case "CredentialField.modes":
+		if e.ComplexityRoot.CredentialField.Modes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CredentialField.Modes(childComplexity), true
 	case "CredentialField.name":
 		if e.ComplexityRoot.CredentialField.Name == nil {
 			break
@@ -3384,6 +3391,8 @@ type CredentialField {
   default: String
   "At most this many characters."
   maxLength: Int!
+  "The modes whose form has it; the others refuse it."
+  modes: [Mode!]!
 }
 
 "What a desk can do."
@@ -4915,6 +4924,8 @@ func (ec *executionContext) childFields_CredentialField(ctx context.Context, fie
 		return ec.fieldContext_CredentialField_default(ctx, field)
 	case "maxLength":
 		return ec.fieldContext_CredentialField_maxLength(ctx, field)
+	case "modes":
+		return ec.fieldContext_CredentialField_modes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CredentialField", field.Name)
 }
@@ -8705,6 +8716,29 @@ func (ec *executionContext) _CredentialField_maxLength(ctx context.Context, fiel
 }
 func (ec *executionContext) fieldContext_CredentialField_maxLength(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CredentialField", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _CredentialField_modes(ctx context.Context, field graphql.CollectedField, obj *model.CredentialField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CredentialField_modes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Modes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.Mode) graphql.Marshaler {
+			return ec.marshalNMode2ᚕhandoffᚋgraphᚋmodelᚐModeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CredentialField_modes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CredentialField", field, false, false, errors.New("field of type Mode does not have child fields"))
 }
 
 func (ec *executionContext) _DeleteAgentPayload_deletedAgentId(ctx context.Context, field graphql.CollectedField, obj *model.DeleteAgentPayload) (ret graphql.Marshaler) {
@@ -20533,6 +20567,11 @@ func (ec *executionContext) _CredentialField(ctx context.Context, sel ast.Select
 			}
 		case "maxLength":
 			out.Values[i] = ec._CredentialField_maxLength(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "modes":
+			out.Values[i] = ec._CredentialField_modes(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

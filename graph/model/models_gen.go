@@ -261,6 +261,8 @@ type CredentialField struct {
 	Default *string `json:"default,omitempty"`
 	// At most this many characters.
 	MaxLength int `json:"maxLength"`
+	// The modes whose form has it; the others refuse it.
+	Modes []Mode `json:"modes"`
 }
 
 // Input of `deleteAgent`.
