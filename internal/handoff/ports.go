@@ -241,8 +241,8 @@ type Feed interface {
 // Alarm wakes the workers.
 type Alarm interface {
 	// Reserve keeps an idle worker ready for what is about to be queued: Owner and
-	// Until of the lease that he works under. false = none is idle. Each reservation
-	// ends with either Start or Dismiss.
+	// Until of the lease that he works under. false = none is idle, or others wait for
+	// one. Each reservation ends with either Start or Dismiss.
 	Reserve() (Lease, bool)
 	Start(l Lease, head Delivery) // deliver the lane, beginning with this
 	Dismiss()

@@ -93,6 +93,9 @@ type Relay struct {
 
 	// starved says that a claim may have left lanes behind for want of a worker.
 	starved atomic.Bool
+	// crowded says that the newest claim may have left lanes behind. Whoever comes new
+	// queues up with them, or he would overtake them for as long as others keep coming.
+	crowded atomic.Bool
 	// postponed is rung when a lane begins to wait for a time of its own.
 	postponed chan struct{}
 }
@@ -190,6 +193,7 @@ func (r *Relay) claim(ctx, attempts context.Context) (all bool) {
 		r.starved.Store(true)
 		idle := r.takeIdle()
 		if idle == 0 {
+			r.crowded.Store(true)
 			return false
 		}
 		now := r.Now()
@@ -202,6 +206,7 @@ func (r *Relay) claim(ctx, attempts context.Context) (all bool) {
 			return false
 		}
 		all = len(leases) < idle
+		r.crowded.Store(!all)
 		if all {
 			r.starved.Store(false)
 		}
@@ -233,7 +238,7 @@ func (r *Relay) workerIsIdle() {
 func (r *Relay) reserve() (handoff.Lease, bool) {
 	r.working.Lock()
 	defer r.working.Unlock()
-	if r.working.claims.Err() != nil {
+	if r.working.claims.Err() != nil || r.crowded.Load() {
 		return handoff.Lease{}, false
 	}
 	select {

@@ -99,3 +99,26 @@ func TestNobodyIsReservedBeforeTheStart(t *testing.T) {
 	_, ok := NewBell().Reserve()
 	require.False(t, ok)
 }
+
+// Whoever comes new does not overtake the lanes that wait for a worker.
+func TestNobodyIsReservedWhileLanesWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sent := make(chan struct{})
+		store, bell := relaying(t, 1, func() error { sent <- struct{}{}; return nil })
+		_, ok := bell.Reserve()
+		require.True(t, ok)
+		store.queue("a", 1)
+		bell.Deliver("a")
+		synctest.Wait() // nobody is idle
+
+		bell.Dismiss()
+		_, ok = bell.Reserve()
+		require.False(t, ok, "a comes first")
+		<-sent
+		synctest.Wait()
+		_, ok = bell.Reserve()
+		require.True(t, ok, "nothing waits any more")
+		bell.Dismiss()
+	})
+}
