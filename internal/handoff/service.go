@@ -97,6 +97,7 @@ func (s *Service) changeWith(ctx context.Context, conversationID, key string, se
 		before Snapshot
 		worker reservation
 	)
+	defer worker.dismiss(s.alarm) // after a panic
 	done, err := s.store.Change(ctx, conversationID, key, func(snap Snapshot) (*Change, error) {
 		before = snap
 		t := newTurn(now, settings, snap)
@@ -139,13 +140,19 @@ func (r *reservation) from(a Alarm) *Lease {
 
 // begin sends the worker off, or home when he has not got the lane.
 func (r *reservation) begin(a Alarm, head *Delivery) {
-	switch {
-	case !r.held:
-	case head == nil:
+	if !r.held || head == nil {
+		r.dismiss(a)
+		return
+	}
+	r.held = false
+	r.lease.Lane = head.Lane
+	a.Start(r.lease, *head)
+}
+
+func (r *reservation) dismiss(a Alarm) {
+	if r.held {
+		r.held = false
 		a.Dismiss()
-	default:
-		r.lease.Lane = head.Lane
-		a.Start(r.lease, *head)
 	}
 }
 
