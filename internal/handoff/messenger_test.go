@@ -244,6 +244,36 @@ func TestAHumanTakesTheSessionOver(t *testing.T) {
 	b.requireState(handoff.StateActive, "")
 }
 
+// In a desk's messenger all handoffs of a User have the same session. The news of the
+// end of one, told again or late, does not end the next.
+func TestAnEarlierEndDoesNotEndTheNextHandoff(t *testing.T) {
+	t.Parallel()
+	b := setupDesk(t, messengerDesk)
+	b.reach(handoff.StateActive)
+	b.clock.advance(90*time.Second + 400*time.Millisecond)
+	end := handoff.DeskEvent{Kind: handoff.DeskEnded, ID: "1:ended", At: b.clock.now().Truncate(time.Second)}
+	require.NoError(t, b.deskSays(end))
+	b.requireState(handoff.StateClosed, handoff.ReasonOperatorEnded)
+
+	b.clock.advance(10 * time.Second)
+	b.reach(handoff.StateRequesting)
+	require.NoError(t, b.deskSays(end))
+	b.requireState(handoff.StateRequesting, "")
+	b.deskAccepts()
+	require.NoError(t, b.deskSays(end))
+	b.requireState(handoff.StateWaiting, "")
+	end.ID, end.At = "2:ended", b.clock.now().Truncate(time.Second)
+	require.NoError(t, b.deskSays(end), "desks tell no fractions of a second")
+	b.requireState(handoff.StateClosed, handoff.ReasonOperatorEnded)
+
+	// One that a human began by writing is known later than it began.
+	b.clock.advance(time.Minute)
+	require.NoError(t, b.takesOver(handoff.DeskEvent{ID: "3", Text: "Hello", At: b.clock.now().Add(-20 * time.Second)}))
+	end.ID, end.At = "3:ended", b.clock.now().Add(-10*time.Second)
+	require.NoError(t, b.deskSays(end))
+	b.requireState(handoff.StateClosed, handoff.ReasonOperatorEnded)
+}
+
 // The session ends between the look at it and the decision.
 func TestAHumanWritesAsTheSessionEnds(t *testing.T) {
 	t.Parallel()

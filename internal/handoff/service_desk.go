@@ -105,6 +105,9 @@ func (s *Service) fromDesk(ctx context.Context, connection Connection, e *DeskEv
 		case DeskMessage:
 			return t.operatorWrote(e, key)
 		case DeskEnded:
+			if t.conv.InMessenger() && t.handoff.requestedAfter(e) {
+				return nil
+			}
 			return t.apply(OperatorEnded)
 		case DeskJoined:
 			t.answeredBy(e.OperatorName)

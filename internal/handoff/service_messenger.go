@@ -3,6 +3,7 @@ package handoff
 import (
 	"context"
 	"errors"
+	"time"
 
 	"handoff/internal/fault"
 )
@@ -130,6 +131,14 @@ func (s *Service) humanWrote(ctx context.Context, connection *Connection, e *Des
 // Where somebody else than the Operator ended the session, the human is there still.
 func (h *Handoff) endedAfter(e *DeskEvent) bool {
 	return h.Reason == ReasonOperatorEnded && !e.At.IsZero() && e.At.Before(h.ClosedAt)
+}
+
+// requestedAfter reports whether the news of an end is that of an earlier handoff of
+// this session, told again or late: it is from before this one was requested. Desks
+// tell whole seconds. What a human began by writing was not requested.
+func (h *Handoff) requestedAfter(e *DeskEvent) bool {
+	tookOver := h.ConnectedAt.Equal(h.RequestedAt)
+	return !tookOver && !e.At.IsZero() && e.At.Before(h.RequestedAt.Truncate(time.Second))
 }
 
 // eventKey is the idempotency key of a message that a desk told us, with the
