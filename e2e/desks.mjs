@@ -7,6 +7,8 @@
 import { check, finish } from './check.mjs';
 import { intercomMessenger } from './desks/intercom-messenger.mjs';
 import { intercom } from './desks/intercom.mjs';
+import { livechatMessenger } from './desks/livechat-messenger.mjs';
+import { livechat } from './desks/livechat.mjs';
 import { Simulator } from './desks/simulator.mjs';
 import * as databases from './handoff/database.mjs';
 import { build, Server } from './handoff/server.mjs';
@@ -15,6 +17,8 @@ import { build, Server } from './handoff/server.mjs';
 const plays = [
   ['intercom', intercom, 'Intercom'],
   ['intercom', intercomMessenger, "Intercom's messenger"],
+  ['livechat', livechat, 'LiveChat'],
+  ['livechat', livechatMessenger, "LiveChat's messenger"],
 ];
 
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : ['sqlite'];

@@ -1,40 +1,15 @@
 // Intercom in DESK_TO_DESK: users in its messenger, the Agent as a teammate there.
 import assert from 'node:assert/strict';
-import { follow, socketClient, streamClient } from '../clients.mjs';
+import { socketClient, streamClient } from '../clients.mjs';
 import { newAgent, newConversation, readLog, refusal } from '../handoff/api.mjs';
 import { Chat } from '../handoff/chat.mjs';
 import { eventually } from '../handoff/eventually.mjs';
+import { Awaiting } from './awaiting.mjs';
 
 const dana = 'Dana Helper';
 const theAgent = 'AI Agent';
 const team = 'Human support';
 const connectionFields = 'deskConnection { id status lastError lastErrorCode receiveAddresses { url } }';
-
-/** What an Agent's runtime is told to answer. */
-class Awaiting {
-  constructor(client, agentId) {
-    this.client = client;
-    this.updates = [];
-    this.run(agentId).catch((error) => (this.failure = error)); // whoever waits is told
-  }
-
-  async run(id) {
-    const query = `subscription ($id: ID!) { awaitingConversationUpdates(agentId: $id) {
-      conversation { id channel lastSeq epoch deskRef user { id name email } } } }`;
-    for await (const { awaitingConversationUpdates: update } of follow(this.client, { query, variables: { id } }, { of: () => undefined })) {
-      this.updates.push(update.conversation);
-    }
-  }
-
-  /** The Conversation of a session, told with at least so many events. */
-  until(ref, lastSeq = 1) {
-    const look = () => {
-      if (this.failure) throw this.failure;
-      return this.updates.findLast((one) => one.deskRef === ref && one.lastSeq >= lastSeq);
-    };
-    return eventually('conversation that awaits the agent', look, () => this.updates.slice(-3));
-  }
-}
 
 export async function intercomMessenger(check, server, simulator) {
   const agent = await newAgent(server, 'Shop');
