@@ -322,7 +322,6 @@ func (b *bundle) reach(state handoff.State) handoff.Handoff {
 	case handoff.StateClosed:
 		b.reach(handoff.StateActive)
 		b.operatorEnds()
-	case handoff.StateNone: // where every test begins
 	}
 	h := b.newest()
 	require.Equal(b.t, state, h.State)
