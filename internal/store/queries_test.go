@@ -96,6 +96,15 @@ func TestQueriesDoNotWalkTheHistory(t *testing.T) {
 	}
 }
 
+// The start of a process does not walk it either: every Handoff that ever was has a lane.
+func TestFreeingLanesDoesNotWalkTheHistory(t *testing.T) {
+	t.Parallel()
+	s := openFile(t)
+	for _, step := range planOf(t, s, query{freeLanes, []any{instant(time.Now())}}) {
+		require.NotContains(t, step, "SCAN")
+	}
+}
+
 // inOrder: the list is read along an index from where it is continued.
 func inOrder(step string) bool { return strings.Contains(step, "USING INDEX handoffs_newest") }
 

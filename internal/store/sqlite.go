@@ -21,6 +21,11 @@ import (
 // sqliteReaders is the number of connections that read while the writer writes.
 const sqliteReaders = 4
 
+// freeLanes makes what was leased ready. Whoever holds a lease has died: the lock of
+// the file proves that nobody else is there. The owner stays, so that the lane is
+// claimed as abandoned.
+const freeLanes = "UPDATE lanes SET ready_at = $1 WHERE ready_at > $1 AND lease_owner IS NOT NULL"
+
 func (s *Store) openSQLite(ctx context.Context, o Options) error {
 	if o.SQLitePath == "" {
 		return errors.New("open SQLite: no file is named")
@@ -60,9 +65,7 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 	if err := s.migrate(ctx, writer, goose.DialectSQLite3, files); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	// Whoever holds a lease has died: the lock of the file proves that nobody else is
-	// there. The owner stays, so that the lane is claimed as abandoned.
-	if _, err := writer.ExecContext(ctx, "UPDATE lanes SET ready_at = min(ready_at, ?) WHERE lease_owner IS NOT NULL", instant(s.now())); err != nil {
+	if _, err := writer.ExecContext(ctx, freeLanes, instant(s.now())); err != nil {
 		return fmt.Errorf("open %s: free the lanes of the last process: %w", path, err)
 	}
 
