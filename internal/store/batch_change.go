@@ -61,63 +61,69 @@ func writeMany(ctx context.Context, pool *pgxpool.Pool, batch []*plan) (map[stri
 }
 
 // writeOne sends the statements of one plan together; the server runs them as one
-// transaction. Since none of them can be made to depend on an earlier one, the
-// first one fails, and all with it, when the version no longer stands.
+// transaction. The first takes the Conversation if its version still stands; the
+// others look whether this transaction has written it, and do nothing if not.
 func writeOne(ctx context.Context, pool *pgxpool.Pool, p *plan) (map[string]struct{}, error) {
 	c := &p.after.Conversation
+	written := map[string]struct{}{}
 	b := &pgx.Batch{}
-	b.Queue(takeConversation, c.ID, p.before.Conversation.Version, c.LastSeq, c.UpdatedAt, optional(p.key))
+	b.Queue(takeConversation, c.ID, p.before.Conversation.Version, c.LastSeq, c.UpdatedAt, optional(p.key)).Exec(func(done pgconn.CommandTag) error {
+		if done.RowsAffected() == 1 {
+			written[c.ID] = struct{}{}
+		}
+		return nil
+	})
 	for i := range p.eventRows {
-		b.Queue(insertEvent, valuesOf(&p.eventRows[i])...)
+		b.Queue(addEvent, valuesOf(&p.eventRows[i])...)
 	}
 	if h := p.handoff; h != nil {
-		b.Queue(moveHandoff, h.ID, orNull(h.DeadlineAt), string(h.DeadlineKind), orNull(h.WaitingSince), h.Operator, h.UpdatedAt, h.Version)
+		b.Queue(moveHandoff, c.ID, h.ID, orNull(h.DeadlineAt), string(h.DeadlineKind), orNull(h.WaitingSince), h.Operator, h.UpdatedAt, h.Version)
 	}
 	for _, lane := range p.lanes {
 		readyAt, lessee := p.laneLease(&lane)
 		for i := range lane.deliveries {
 			d := &lane.deliveries[i]
-			b.Queue(queueOne, d.Lane, d.CreatedAt, d.ID, d.AgentID, d.ConnectionID, d.ConversationID, d.HandoffID, d.Kind, d.EventSeq, d.Status,
+			b.Queue(queueOne, d.ConversationID, d.Lane, d.CreatedAt, d.ID, d.AgentID, d.ConnectionID, d.HandoffID, d.Kind, d.EventSeq, d.Status,
 				readyAt, lessee).QueryRow(func(row pgx.Row) error {
 				var (
 					last  int64
 					owner *string
 				)
 				err := row.Scan(&last, &owner)
-				if err == nil {
-					p.grant(last, owner)
+				if errors.Is(err, pgx.ErrNoRows) {
+					return nil
 				}
+				p.grant(last, owner)
 				return err
 			})
 			lessee = nil // granted or not with the first
 		}
 	}
 	err := pool.SendBatch(ctx, b).Close()
-	var e *pgconn.PgError
-	if errors.As(err, &e) && e.Code == divisionByZero {
-		return nil, nil
-	}
-	return map[string]struct{}{c.ID: {}}, err
+	return written, err
 }
 
+// The statements of writeOne.
 const (
-	divisionByZero   = "22012"
-	takeConversation = `UPDATE conversations SET last_seq = $3, updated_at = $4, version = CASE
-  WHEN version = $2 AND NOT EXISTS (SELECT 1 FROM events WHERE conversation_id = $1 AND key = $5) THEN version + 1
-  ELSE version / 0 END
-WHERE id = $1`
-	moveHandoff = `UPDATE handoffs SET deadline_at = $2, deadline_kind = $3, waiting_since = $4, operator = $5, updated_at = $6, version = $7,
-  alarm_at = coalesce(CASE WHEN alarm_at < $2 THEN alarm_at ELSE $2 END, alarm_at) WHERE id = $1`
-)
-
-const queueOne = `WITH lane AS (
-  INSERT INTO lanes (key, last_seq, done_seq, ready_at, lease_owner) VALUES ($1, 1, 0, $11, $12) ` + queuedAlready + `
+	takeConversation = `UPDATE conversations SET last_seq = $3, updated_at = $4, version = version + 1 WHERE id = $1 AND version = $2
+  AND NOT EXISTS (SELECT 1 FROM events WHERE conversation_id = $1 AND key = $5)`
+	// taken reports whether this very transaction has written the Conversation.
+	taken    = `EXISTS (SELECT 1 FROM conversations WHERE id = $1 AND xmin = pg_current_xact_id()::xid)`
+	addEvent = `INSERT INTO events (conversation_id, seq, at, kind, author, handoff_id, key, text, data)
+SELECT $1::text, $2::bigint, $3::timestamptz, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text WHERE ` + taken
+	moveHandoff = `UPDATE handoffs SET deadline_at = $3, deadline_kind = $4, waiting_since = $5, operator = $6, updated_at = $7, version = $8,
+  alarm_at = coalesce(CASE WHEN alarm_at < $3 THEN alarm_at ELSE $3 END, alarm_at) WHERE id = $2 AND ` + taken
+	queueOne = `WITH lane AS (
+  INSERT INTO lanes (key, last_seq, done_seq, ready_at, lease_owner)
+  SELECT $2::text, 1, 0, $11::timestamptz, $12::text WHERE ` + taken + `
+  ` + queuedAlready + `
   RETURNING last_seq, lease_owner
 )
 INSERT INTO deliveries (lane, lane_seq, id, agent_id, connection_id, conversation_id, handoff_id, kind, event_seq,
   status, attempts, last_error, last_error_kind, last_error_at, created_at)
-SELECT $1, last_seq, $3, $4, $5, $6, $7, $8, $9, $10, 0, '', '', NULL, $2 FROM lane
+SELECT $2::text, last_seq, $4::text, $5::text, $6::text, $1::text, $7::text, $8::text, $9::bigint, $10::text, 0, '', '', NULL, $3::timestamptz FROM lane
 RETURNING lane_seq, (SELECT lease_owner FROM lane)`
+)
 
 func (p *plan) id() string { return p.after.Conversation.ID }
 
