@@ -155,6 +155,17 @@ export async function livechatMessenger(check, server, simulator) {
     chat.leave();
   });
 
+  await check('a question whose webhook is lost comes with the next one, and who asks', async () => {
+    await simulator.webhooks({ lose: 1 });
+    await simulator.do('begin', '', { by: 'Ulla User', text: 'Nobody is told this' });
+    const { id: session } = await simulator.session();
+    await userWrites(session, 'Hello?');
+    const { id, user } = await awaiting.until(session, 2);
+    await simulator.webhooks({});
+    assert.equal(user.name, 'Ulla User');
+    assert.deepEqual(spoken(await readLog(agent, id), 'USER'), ['Nobody is told this', 'Hello?']);
+  });
+
   await check('webhooks doubled, late and reordered, an API that refuses, fails, hangs up: nothing lost, nothing twice', async () => {
     await agent.mutate('updateHandoffSettings', { agentId: agent.id, waitTimeoutSeconds: 60 }, 'settings { enabled }');
     const { session, id, chat } = await begin('Viktor Visitor', 'question 0');

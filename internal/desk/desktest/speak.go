@@ -26,10 +26,12 @@ func whatTheUserWritesComesThrough(t tester, b *bench) {
 		events, known := b.hears(t, ref, happening(UserWrites, i, text))
 		require.True(t, known, "the User writes in the desk's messenger: the harness must make that")
 		require.Empty(t, shown(t, ref, events), "it is no operator")
-		require.True(t, slices.ContainsFunc(events, func(e handoff.DeskEvent) bool {
+		// A desk may tell more than this: what is not answered yet.
+		at := slices.IndexFunc(events, func(e handoff.DeskEvent) bool {
 			return e.Kind == handoff.DeskUserWrote && e.Ref == ref && e.ID != "" && e.Text == text
-		}), "%q", text)
-		told(events, ids)
+		})
+		require.GreaterOrEqual(t, at, 0, "%q", text)
+		ids[events[at].ID] = text
 	}
 	require.Len(t, ids, 2, "each has an id of its own")
 }

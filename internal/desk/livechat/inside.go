@@ -350,6 +350,9 @@ func (d *insideDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.Des
 		if err != nil || !ours {
 			return nil, err
 		}
+		if n.Action == actionEvent && customerID.MatchString(p.Event.AuthorID) {
+			return d.unanswered(ctx, e, &p.Event), nil
+		}
 		if n.Action == actionEvent {
 			list := d.spoken(e, &p.Event, nil)
 			for i := range list {
@@ -422,6 +425,31 @@ func (d *insideDesk) spoken(e handoff.DeskEvent, of *event, users []user) []hand
 		return message(e, of, name)
 	}
 	return nil
+}
+
+// unanswered is what the User wrote, after whatever the Agent has not answered before
+// it: nobody looks at chats of the Agent without a webhook, and an earlier one may be
+// lost or overtaken. What cannot be read holds up no message.
+func (d *insideDesk) unanswered(ctx context.Context, e handoff.DeskEvent, of *event) []handoff.DeskEvent {
+	c, err := d.readRef(ctx, e.Ref)
+	if err != nil {
+		return wrote(e, of, nil)
+	}
+	newest := slices.IndexFunc(c.Thread.Events, func(x event) bool { return x.ID == of.ID })
+	if newest < 0 || !d.seated(&c) {
+		return wrote(e, of, c.Users)
+	}
+	var list []handoff.DeskEvent
+	for i := range c.Thread.Events[:newest+1] {
+		one := &c.Thread.Events[i]
+		switch {
+		case d.isSeat(one.AuthorID) && one.Visibility != toAgents:
+			list = nil
+		case customerID.MatchString(one.AuthorID):
+			list = append(list, d.spoken(e, one, c.Users)...)
+		}
+	}
+	return list
 }
 
 // wrote is what the User wrote in the messenger.

@@ -87,7 +87,8 @@ func TestTakeover(t *testing.T) {
 	got = do(a.Write(chat, "A human, please"))
 	require.Equal(t, handoff.DeskUserWrote, got[0].Kind)
 	got = do(a.WriteFile(chat, simulator.File{Name: "a.png", URL: "https://cdn.example.com/a.png", ContentType: "image/png"}))
-	require.Equal(t, "https://cdn.example.com/a.png", got[0].Attachments[0].URL)
+	require.Len(t, got, 2, "with what is not answered")
+	require.Equal(t, "https://cdn.example.com/a.png", got[1].Attachments[0].URL)
 
 	a.Notifications()
 	opened, err := d.Open(t.Context(), takeover(ref))
@@ -172,13 +173,46 @@ func TestWithoutPresence(t *testing.T) {
 		n.Body = []byte(body[:i] + `"chat_presence_user_ids":[` + body[j:])
 		return n
 	}
-	for to, want := range map[string]int{simulator.Seat.ID: 1, simulator.Dana.ID: 0} {
+	for to, want := range map[string]int{simulator.Seat.ID: 2, simulator.Dana.ID: 0} {
 		agent := map[string]simulator.Agent{simulator.Seat.ID: simulator.Seat, simulator.Dana.ID: simulator.Dana}[to]
 		chat, _ := a.Visit("Ann", "", "Hello", agent)
 		n, err := a.Write(chat, "more")
 		require.NoError(t, err)
 		require.Len(t, receive(t, d, strip(n)), want, to)
 	}
+}
+
+// A webhook brings what the Agent has not answered before it, in order, whether its
+// webhook got lost or comes later; and who asks.
+func TestUnansweredQuestions(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, simulator.Options{})
+	d := a.inside(t, nil)
+	heard := func(n simulator.Notification, err error) (list []string) {
+		t.Helper()
+		require.NoError(t, err)
+		for _, e := range receive(t, d, n) {
+			require.Equal(t, handoff.DeskUserWrote, e.Kind)
+			require.Equal(t, "Robin Buyer", e.User.Name)
+			list = append(list, e.Text)
+		}
+		return list
+	}
+	chat, ref, _ := visit(t, a) // its webhook is lost
+	second, err := a.Write(chat, "second")
+	require.NoError(t, err)
+	require.Equal(t, []string{"I was charged twice", "second", "third"}, heard(a.Write(chat, "third")))
+	require.Equal(t, []string{"I was charged twice", "second"}, heard(second, nil), "it is late, and nothing after it is told")
+	_, err = d.Say(t.Context(), sayRequest(ref, "dlv_0", "Let me check."))
+	require.NoError(t, err)
+	require.Equal(t, []string{"fourth"}, heard(a.Write(chat, "fourth")))
+
+	n, err := a.Write(chat, "fifth")
+	require.NoError(t, err)
+	a.Fail(failing(1, "get_chat", simulator.Failure{Status: 503, Type: "service_unavailable"}))
+	got := receive(t, d, n)
+	require.Len(t, got, 1, "a reading that fails holds up nothing")
+	require.Equal(t, "fifth", got[0].Text)
 }
 
 // The next thread of the same customer is another session.
