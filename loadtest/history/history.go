@@ -67,10 +67,10 @@ var tables = []struct {
 }{
 	{"conversations", []string{
 		"id", "agent_id", "channel", "user_id", "anonymous_id", "user_name", "email", "phone", "language", "custom_fields",
-		"control", "epoch", "open_handoff_id", "last_seq", "version", "created_at", "updated_at",
+		"control", "epoch", "open_handoff_id", "last_seq", "version", "created_at", "updated_at", "connection_id", "desk_ref", "human_seq",
 	}},
 	{"handoffs", []string{
-		"id", "conversation_id", "agent_id", "connection_id", "desk_kind", "mode", "state", "reason", "desk_ref", "email",
+		"id", "conversation_id", "agent_id", "connection_id", "desk_kind", "mode", "state", "reason", "desk_ref", "desk_begun", "email",
 		"note", "summary", "request_seq", "context_rounds", "email_policy", "email_tries", "held_seqs", "operator", "claimed_by",
 		"wait_timeout", "session_timeout", "ask_to_wait", "language", "deadline_kind", "deadline_at", "alarm_at",
 		"requested_at", "accepted_at", "waiting_since", "connected_at", "closed_at", "end_seq", "desk_closed", "desk_reads_log",
@@ -124,9 +124,9 @@ func (c *chunk) conversation(owner Owner, index int, begin time.Time) {
 
 	email := fmt.Sprintf("member%d@example.com", index)
 	c.add(conversationsTable, l.id, owner.AgentID, "WIDGET", fmt.Sprintf("member-%d", index), "", "Mei", email, "", "en", "{}",
-		"AGENT", int64(3), nil, l.seq, l.seq, begin, l.at)
+		"AGENT", int64(3), nil, l.seq, l.seq, begin, l.at, "", "", int64(0))
 	c.add(handoffsTable, l.handoffID, l.id, owner.AgentID, owner.ConnectionID, "webhook", "EXTERNAL_TO_DESK", "CLOSED", "OPERATOR_ENDED",
-		digest(l.handoffID)[:24], email, "Parcel is late", "", requestSeq, int64(5), "ASK", int64(0), "[]", "", "",
+		digest(l.handoffID)[:24], false, email, "Parcel is late", "", requestSeq, int64(5), "ASK", int64(0), "[]", "", "",
 		int64(60), int64(180), true, "en", "", nil, nil,
 		requested, accepted, nil, connected, l.at, l.seq, true, false, l.at, l.seq-requestSeq)
 	c.add(lanesTable, handoff.LaneOf(l.handoffID), toDesk, toDesk, nil, nil)
