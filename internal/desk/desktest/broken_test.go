@@ -327,6 +327,11 @@ var brokenDesks = map[string][]acmeDriver{
 				return fault.New(fault.DeskGone, "it has ended")
 			}
 		}),
+		spoiled(func(_ *acme, b *broken) {
+			b.send = func(context.Context, desk.SendRequest) (desk.Sent, error) {
+				return desk.Sent{}, fault.New(fault.DeskRejected, "it has ended")
+			}
+		}),
 	},
 	"what is internal stays inside":                {gossiping(BotWrites), gossiping(PrivateNote), gossiping(OurEcho), gossiping(OperatorJoins), gossiping(UserWrites)},
 	"the unfamiliar is accepted and means nothing": {gossiping(Unfamiliar), strict()},

@@ -182,6 +182,8 @@ func endComesThrough(t tester, b *bench) {
 	require.True(t, slices.ContainsFunc(events, func(e handoff.DeskEvent) bool { return e.Kind == handoff.DeskEnded && e.Ref == ref }))
 	require.Empty(t, shown(t, ref, events))
 	require.NoError(t, b.desk.Close(t.Context(), closeRequest(ref, handoff.ReasonUserEnded)), "both sides at once")
+	late := b.tell(t.Context(), sendRequest(ref, "after the end"))
+	require.Contains(t, []fault.Kind{"", fault.DeskGone}, fault.KindOf(late), "a message after the end arrives, or the session is gone")
 }
 
 func internalStaysInside(t tester, b *bench) {
