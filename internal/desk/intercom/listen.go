@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"handoff/internal/desk"
 	"handoff/internal/handoff"
 )
 
@@ -164,12 +165,12 @@ func (m *messengerDesk) userWrote(c *conversation, p *part, at time.Time) []hand
 		return nil
 	}
 	user := handoff.User{
-		AnonymousID: line(string(p.Author.ID), handoff.MaxIdentityRunes),
-		Name:        line(p.Author.Name, handoff.MaxIdentityRunes), Email: line(p.Author.Email, handoff.MaxIdentityRunes),
+		AnonymousID: desk.Line(string(p.Author.ID), handoff.MaxIdentityRunes),
+		Name:        desk.Line(p.Author.Name, handoff.MaxIdentityRunes), Email: desk.Line(p.Author.Email, handoff.MaxIdentityRunes),
 	}
 	for _, known := range c.Contacts.Contacts {
 		if known.ID == string(p.Author.ID) {
-			user.ID = line(known.ExternalID, handoff.MaxIdentityRunes)
+			user.ID = desk.Line(known.ExternalID, handoff.MaxIdentityRunes)
 		}
 	}
 	return texts(handoff.DeskEvent{

@@ -206,7 +206,7 @@ func (d *intercomDesk) sessionEvents(who identity, c *conversation, since, at ti
 func joined(e handoff.DeskEvent, p *part) handoff.DeskEvent {
 	e.Kind, e.ID = handoff.DeskJoined, string(p.ID)+":joined"
 	if p.AssignedTo.ID == p.Author.ID {
-		e.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
+		e.OperatorName = desk.Line(p.Author.Name, handoff.MaxIdentityRunes)
 	}
 	return e
 }
@@ -266,7 +266,7 @@ func messages(e handoff.DeskEvent, p *part) []handoff.DeskEvent {
 		return nil
 	}
 	e.Kind, e.ID = handoff.DeskMessage, string(p.ID)
-	e.OperatorName = line(p.Author.Name, handoff.MaxIdentityRunes)
+	e.OperatorName = desk.Line(p.Author.Name, handoff.MaxIdentityRunes)
 	return texts(e, p.Body, p.Attachments)
 }
 

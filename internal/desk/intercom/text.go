@@ -5,11 +5,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/net/html"
 
+	"handoff/internal/desk"
 	"handoff/internal/handoff"
 )
 
@@ -26,7 +25,7 @@ func clean(body string, files []upload) (string, []handoff.Attachment) {
 	var list []handoff.Attachment
 	for _, f := range files {
 		a := handoff.Attachment{
-			URL: f.URL, Name: line(f.Name, handoff.MaxAttachmentNameRunes), ContentType: line(f.ContentType, handoff.MaxContentTypeRunes),
+			URL: f.URL, Name: desk.Line(f.Name, handoff.MaxAttachmentNameRunes), ContentType: desk.Line(f.ContentType, handoff.MaxContentTypeRunes),
 		}
 		if f.Size > 0 && f.Size < 1<<53 {
 			a.SizeBytes = int64(f.Size)
@@ -51,35 +50,7 @@ func clean(body string, files []upload) (string, []handoff.Attachment) {
 		})
 	}
 	body = strings.TrimSpace(strings.ReplaceAll(body, "\r\n", "\n"))
-	return takeable(body, list)
-}
-
-// takeable moves the addresses of attachments that this service does not take, and
-// of those beyond its limit, into the text.
-func takeable(text string, list []handoff.Attachment) (string, []handoff.Attachment) {
-	var taken []handoff.Attachment
-	for _, a := range list {
-		if len(taken) < handoff.MaxAttachments && handoff.ValidAttachments("attachments", []handoff.Attachment{a}) == nil {
-			taken = append(taken, a)
-		} else if u := line(a.URL, 2*handoff.MaxAttachmentURLBytes); u != "" {
-			text = strings.TrimSpace(text + "\n" + u)
-		}
-	}
-	return text, taken
-}
-
-// line makes one short line of a name.
-func line(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, s)
-	if s = strings.TrimSpace(s); utf8.RuneCountInString(s) > limit {
-		s = strings.TrimSpace(string([]rune(s)[:limit]))
-	}
-	return s
+	return desk.Takeable(body, list)
 }
 
 // fromHTML reads the text of an HTML body, one line for each block, links as

@@ -82,7 +82,7 @@ func (f *fetcher) form(ctx context.Context, a *handoff.Attachment) (body []byte,
 	if kind == "" {
 		kind = answer.Header.Get("Content-Type")
 	}
-	if kind = line(kind, handoff.MaxContentTypeRunes); kind == "" {
+	if kind = desk.Line(kind, handoff.MaxContentTypeRunes); kind == "" {
 		kind = "application/octet-stream"
 	}
 	var b bytes.Buffer
@@ -103,10 +103,10 @@ func (f *fetcher) form(ctx context.Context, a *handoff.Attachment) (body []byte,
 
 // fileName is what a file is called: by its sender, else by its address.
 func fileName(a *handoff.Attachment) string {
-	name := line(a.Name, handoff.MaxAttachmentNameRunes)
+	name := desk.Line(a.Name, handoff.MaxAttachmentNameRunes)
 	if name == "" {
 		if u, err := url.Parse(a.URL); err == nil {
-			name = line(path.Base(u.Path), handoff.MaxAttachmentNameRunes)
+			name = desk.Line(path.Base(u.Path), handoff.MaxAttachmentNameRunes)
 		}
 	}
 	if name = strings.Trim(strings.ReplaceAll(name, "/", "_"), ". "); name == "" {

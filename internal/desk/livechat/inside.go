@@ -357,7 +357,7 @@ func (d *insideDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.Des
 			list := d.spoken(e, &p.Event, nil)
 			for i := range list {
 				if list[i].Kind == handoff.DeskMessage {
-					list[i].OperatorName = line(d.nameOf(ctx, e.Ref, p.Event.AuthorID), handoff.MaxIdentityRunes)
+					list[i].OperatorName = desk.Line(d.nameOf(ctx, e.Ref, p.Event.AuthorID), handoff.MaxIdentityRunes)
 				}
 			}
 			return list, nil
@@ -468,13 +468,13 @@ func wrote(e handoff.DeskEvent, of *event, users []user) []handoff.DeskEvent {
 // whoIs is the User that a customer is. A website that knows its visitors sets the
 // session variable user_id in the messenger.
 func whoIs(u *user) handoff.User {
-	found := handoff.User{AnonymousID: u.ID, Name: line(u.Name, handoff.MaxIdentityRunes)}
+	found := handoff.User{AnonymousID: u.ID, Name: desk.Line(u.Name, handoff.MaxIdentityRunes)}
 	if email, err := handoff.ParseEmail("email", u.Email); err == nil {
 		found.Email = email
 	}
 	for _, field := range u.SessionFields {
 		if id, ok := field["user_id"].(string); ok {
-			found.ID = line(id, handoff.MaxIdentityRunes)
+			found.ID = desk.Line(id, handoff.MaxIdentityRunes)
 		}
 	}
 	return found

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"handoff/internal/desk"
 	"handoff/internal/handoff"
 )
 
@@ -26,7 +27,7 @@ func (n *names) get(agent string) (name string, known bool) {
 }
 
 func (n *names) set(agent, name string) {
-	if name = line(name, handoff.MaxIdentityRunes); name == "" {
+	if name = desk.Line(name, handoff.MaxIdentityRunes); name == "" {
 		return
 	}
 	n.mu.Lock()

@@ -91,7 +91,7 @@ func (d *externalDesk) Receive(ctx context.Context, r desk.Inbound) ([]handoff.D
 		}
 		list := message(e, &p.Event, "")
 		for i := range list {
-			list[i].OperatorName = line(d.nameOf(ctx, e.Ref, &p.Event), handoff.MaxIdentityRunes)
+			list[i].OperatorName = desk.Line(d.nameOf(ctx, e.Ref, &p.Event), handoff.MaxIdentityRunes)
 		}
 		return list, nil
 	case actionDeactivated:
@@ -147,7 +147,7 @@ func message(e handoff.DeskEvent, of *event, name string) []handoff.DeskEvent {
 		return nil
 	}
 	e.Kind, e.ID, e.At = handoff.DeskMessage, of.ID, at(of.CreatedAt, e.At)
-	e.OperatorName = line(name, handoff.MaxIdentityRunes)
+	e.OperatorName = desk.Line(name, handoff.MaxIdentityRunes)
 	var list []handoff.DeskEvent
 	for i, part := range handoff.SplitText(text, handoff.MaxTextRunes) {
 		if e.Text = part; i > 0 {
@@ -165,7 +165,7 @@ func ended(e handoff.DeskEvent) []handoff.DeskEvent {
 }
 
 func joined(e handoff.DeskEvent, name string) []handoff.DeskEvent {
-	e.Kind, e.OperatorName = handoff.DeskJoined, line(name, handoff.MaxIdentityRunes)
+	e.Kind, e.OperatorName = handoff.DeskJoined, desk.Line(name, handoff.MaxIdentityRunes)
 	return []handoff.DeskEvent{e}
 }
 

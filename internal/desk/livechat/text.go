@@ -3,7 +3,6 @@ package livechat
 import (
 	"net/url"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"handoff/internal/desk"
@@ -46,7 +45,7 @@ func said(e *event) (text string, files []handoff.Attachment) {
 		text = e.Text
 	case eventFile:
 		a := handoff.Attachment{
-			URL: e.URL, Name: line(e.Name, handoff.MaxAttachmentNameRunes), ContentType: line(e.ContentType, handoff.MaxContentTypeRunes),
+			URL: e.URL, Name: desk.Line(e.Name, handoff.MaxAttachmentNameRunes), ContentType: desk.Line(e.ContentType, handoff.MaxContentTypeRunes),
 		}
 		if e.Size > 0 && e.Size < 1<<53 {
 			a.SizeBytes = int64(e.Size)
@@ -56,7 +55,7 @@ func said(e *event) (text string, files []handoff.Attachment) {
 		text = cards(e.Elements)
 	}
 	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
-	return takeable(strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n")), files)
+	return desk.Takeable(strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n")), files)
 }
 
 // cards renders a rich message as text, one card below the other.
@@ -88,34 +87,6 @@ func cards(list []element) string {
 		}
 	}
 	return strings.Join(blocks, "\n\n")
-}
-
-// takeable moves the addresses of attachments that this service does not take into
-// the text.
-func takeable(text string, list []handoff.Attachment) (string, []handoff.Attachment) {
-	var taken []handoff.Attachment
-	for _, a := range list {
-		if handoff.ValidAttachments("attachments", []handoff.Attachment{a}) == nil {
-			taken = append(taken, a)
-		} else if u := line(a.URL, 2*handoff.MaxAttachmentURLBytes); u != "" {
-			text = strings.TrimSpace(text + "\n" + u)
-		}
-	}
-	return text, taken
-}
-
-// line makes one short line of a name.
-func line(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, s)
-	if s = strings.TrimSpace(s); utf8.RuneCountInString(s) > limit {
-		s = strings.TrimSpace(string([]rune(s)[:limit]))
-	}
-	return s
 }
 
 func isWeb(address string) bool {
